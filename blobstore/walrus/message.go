@@ -1,0 +1,98 @@
+package walrus
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// ErrMessage reports bytes that are not the signed message they should be.
+var ErrMessage = errors.New("malformed message")
+
+// Every signed message starts with its type, a version, the application and an epoch.
+// Source: Walrus, intents of messages between nodes and contracts.
+const (
+	intentProofOfPossession = 0
+	intentConfirmation      = 1
+	intentInvalidBlob       = 2
+
+	intentVersion = 0
+	intentApp     = 3
+
+	headerSize = 3 + 4
+)
+
+// Persistence tells how long a blob is meant to stay: until its end epoch, or
+// until the owner of its blob object deletes it.
+type Persistence struct {
+	Deletable bool
+	Object    ObjectID // the blob object; zero for a permanent blob
+}
+
+// The variants of a Persistence inside a message.
+const (
+	permanent = 0
+	deletable = 1
+)
+
+func header(intent byte, epoch Epoch) []byte {
+	b := make([]byte, headerSize, 96)
+	b[0], b[1], b[2] = intent, intentVersion, intentApp
+	binary.LittleEndian.PutUint32(b[3:], uint32(epoch))
+	return b
+}
+
+// ConfirmationMessage returns what a node signs to confirm that it holds its
+// slivers of a blob: 40 bytes for a permanent blob, 72 for a deletable one.
+func ConfirmationMessage(epoch Epoch, blob BlobID, p Persistence) []byte {
+	b := append(header(intentConfirmation, epoch), blob[:]...)
+	if !p.Deletable {
+		return append(b, permanent)
+	}
+	return append(append(b, deletable), p.Object[:]...)
+}
+
+// ParseConfirmation is the inverse of ConfirmationMessage. It returns
+// ErrMessage for any other bytes.
+func ParseConfirmation(msg []byte) (Epoch, BlobID, Persistence, error) {
+	var blob BlobID
+	var p Persistence
+	epoch, err := parseHeader(msg)
+	if err != nil {
+		return 0, blob, p, err
+	}
+	body := msg[headerSize:]
+	if msg[0] != intentConfirmation || len(body) <= len(blob) {
+		return 0, blob, p, fmt.Errorf("confirmation: %w", ErrMessage)
+	}
+	rest := body[copy(blob[:], body):]
+	switch {
+	case rest[0] == permanent && len(rest) == 1:
+	case rest[0] == deletable && len(rest) == 1+len(p.Object):
+		p.Deletable = true
+		copy(p.Object[:], rest[1:])
+	default:
+		return 0, blob, p, fmt.Errorf("confirmation: %w", ErrMessage)
+	}
+	return epoch, blob, p, nil
+}
+
+// parseHeader returns the epoch of a message of any type.
+func parseHeader(msg []byte) (Epoch, error) {
+	if len(msg) < headerSize || msg[1] != intentVersion || msg[2] != intentApp {
+		return 0, fmt.Errorf("header: %w", ErrMessage)
+	}
+	return Epoch(binary.LittleEndian.Uint32(msg[3:])), nil
+}
+
+// InvalidBlobMessage returns the 39 bytes that a node signs to attest that a
+// blob ID does not name a valid encoding.
+func InvalidBlobMessage(epoch Epoch, blob BlobID) []byte {
+	return append(header(intentInvalidBlob, epoch), blob[:]...)
+}
+
+// ProofOfPossessionMessage returns the 87 bytes that a node signs to show that
+// it holds the secret of its public key. Address is the account that registers it.
+func ProofOfPossessionMessage(epoch Epoch, address [32]byte, key [48]byte) []byte {
+	return append(append(header(intentProofOfPossession, epoch), address[:]...), key[:]...)
+}
