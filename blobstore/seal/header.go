@@ -118,10 +118,13 @@ func sealedSize(plain, overhead int64) int64 {
 }
 
 func plainSize(sealed, overhead int64) (int64, error) {
+	if sealed > HeaderSize+maxChunks*(ChunkSize+overhead) {
+		return 0, fmt.Errorf("segment of %d bytes: %w", sealed, ErrCorrupt)
+	}
 	body := sealed - HeaderSize
 	chunks := max(1, (body+ChunkSize+overhead-1)/(ChunkSize+overhead))
 	plain := body - chunks*overhead
-	if plain < 0 || chunks > maxChunks || chunksOf(plain) != chunks {
+	if plain < 0 || chunksOf(plain) != chunks {
 		return 0, fmt.Errorf("segment of %d bytes: %w", sealed, ErrCorrupt)
 	}
 	return plain, nil

@@ -18,10 +18,13 @@ type KeyFile struct {
 	Keys  map[uint32]Key // by number; the highest is the current one
 }
 
-// keyFileMagic is the first line of the plaintext of a key file. Lines follow:
-// "drive" and 32 hex digits, then for each key, by rising number, "key", its
-// number in decimal and 64 hex digits.
-const keyFileMagic = "walfs drive keys 1"
+// The first line of the plaintext of a key file is keyFileMagic and its version
+// in decimal. Lines follow: "drive" and 32 hex digits, then for each key, by
+// rising number, "key", its number in decimal and 64 hex digits.
+const (
+	keyFileMagic   = "walfs drive keys "
+	keyFileVersion = "1"
+)
 
 // Keyring returns a keyring of all keys in f. It returns ErrUnknownKey when
 // there are none.
@@ -43,7 +46,7 @@ func (f KeyFile) Keyring() (*Keyring, error) {
 // Encode returns the plaintext of f. It is secret: seal it or encrypt it.
 func (f KeyFile) Encode() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\ndrive %s\n", keyFileMagic, hex.EncodeToString(f.Drive[:]))
+	fmt.Fprintf(&b, "%s\ndrive %s\n", keyFileMagic+keyFileVersion, hex.EncodeToString(f.Drive[:]))
 	for _, number := range slices.Sorted(maps.Keys(f.Keys)) {
 		key := f.Keys[number]
 		fmt.Fprintf(&b, "key %d %s\n", number, hex.EncodeToString(key[:]))
@@ -57,11 +60,8 @@ func (f KeyFile) Encode() []byte {
 func DecodeKeyFile(b []byte) (KeyFile, error) {
 	f := KeyFile{Keys: map[uint32]Key{}}
 	first, rest, _ := strings.Cut(string(b), "\n")
-	if first != keyFileMagic {
-		if strings.HasPrefix(first, strings.TrimRight(keyFileMagic, "1")) {
-			return KeyFile{}, fmt.Errorf("key file: %w", ErrVersion)
-		}
-		return KeyFile{}, fmt.Errorf("key file: first line: %w", ErrCorrupt)
+	if err := checkFirstLine(first); err != nil {
+		return KeyFile{}, fmt.Errorf("key file: first line: %w", err)
 	}
 	for i, line := range strings.Split(strings.TrimSuffix(rest, "\n"), "\n") {
 		if err := f.decodeLine(line, i == 0); err != nil {
@@ -72,6 +72,20 @@ func DecodeKeyFile(b []byte) (KeyFile, error) {
 		return KeyFile{}, fmt.Errorf("key file: %w", ErrCorrupt)
 	}
 	return f, nil
+}
+
+func checkFirstLine(line string) error {
+	v, ok := strings.CutPrefix(line, keyFileMagic)
+	if !ok {
+		return ErrCorrupt
+	}
+	if v == keyFileVersion {
+		return nil
+	}
+	if _, err := strconv.ParseUint(v, 10, 32); err != nil {
+		return ErrCorrupt
+	}
+	return ErrVersion
 }
 
 func (f *KeyFile) decodeLine(line string, first bool) error {
