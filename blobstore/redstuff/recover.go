@@ -1,16 +1,42 @@
 package redstuff
 
-import "github.com/walfs/walfs/blobstore/walrus"
+import (
+	"fmt"
+
+	"github.com/walfs/walfs/blobstore/walrus"
+)
 
 // Proof is a path in a Merkle tree: the siblings from the leaf level to just
 // below the root. A zero hash stands for the empty node.
 type Proof [][32]byte
 
 // MarshalBinary returns the BCS form of a Merkle proof.
-func (p Proof) MarshalBinary() ([]byte, error) { return nil, errStub }
+func (p Proof) MarshalBinary() ([]byte, error) {
+	b := appendLength(nil, len(p))
+	for _, h := range p {
+		b = appendNode(b, h)
+	}
+	return b, nil
+}
 
-// ParseProof reads a Merkle proof at the start of b and returns what follows it.
-func ParseProof(b []byte) (p Proof, rest []byte, err error) { return nil, nil, errStub }
+// maxProof is the longest path that a tree over 65536 leaves has.
+const maxProof = 16
+
+// ParseProof reads a Merkle proof at the start of b and returns what follows
+// it. It returns ErrSymbol for other bytes.
+func ParseProof(b []byte) (p Proof, rest []byte, err error) {
+	n, rest, ok := readLength(b)
+	if !ok || n > maxProof {
+		return nil, nil, fmt.Errorf("parse proof: length: %w", ErrSymbol)
+	}
+	p = make(Proof, n)
+	for i := range p {
+		if p[i], rest, ok = readNode(rest); !ok {
+			return nil, nil, fmt.Errorf("parse proof: node %d: %w", i, ErrSymbol)
+		}
+	}
+	return p, rest, nil
+}
 
 // Symbol helps to recover a sliver: it is the cell where that sliver crosses
 // sliver Source of the other axis, and the proof that Source has it there.
@@ -20,20 +46,118 @@ type Symbol struct {
 	Proof  Proof
 }
 
-// RecoverySymbol cuts from a verified sliver, named by source, the symbol that
-// helps to recover sliver target of the other axis.
+// RecoverySymbol cuts from a sliver, named by source, the symbol that helps to
+// recover sliver target of the other axis. It returns ErrSliver for a sliver
+// that does not match the metadata.
 func (c *Codec) RecoverySymbol(md *Metadata, source walrus.SliverID, data []byte, target int) (Symbol, error) {
-	return Symbol{}, errStub
+	size, err := c.checkSliver(md, source, data)
+	if err != nil {
+		return Symbol{}, err
+	}
+	if target < 0 || target >= c.g.Shards {
+		return Symbol{}, fmt.Errorf("symbol %d of %d: %w", target, c.g.Shards, ErrRange)
+	}
+	w := c.scratch()
+	defer c.shelve(w)
+	leaves, err := c.expand(w, source.Axis, size, data)
+	if err != nil {
+		return Symbol{}, err
+	}
+	s := Symbol{Source: int(source.Index), Data: append([]byte(nil), w.lines[target]...)}
+	leaf := leaves[target]
+	s.Proof = w.hasher.proof(leaves, target)
+	if w.hasher.climb(leaf, target, s.Proof) != md.hash(source.Axis, s.Source) {
+		return Symbol{}, fmt.Errorf("%s sliver %d: hash differs: %w", source.Axis, source.Index, ErrSliver)
+	}
+	return s, nil
 }
 
-// VerifySymbol checks a symbol for recovering target against verified metadata. It returns ErrSymbol.
-func (c *Codec) VerifySymbol(md *Metadata, target walrus.SliverID, s Symbol) error { return errStub }
+// other returns the axis that slivers of an axis cross.
+func other(axis walrus.Axis) walrus.Axis { return walrus.Secondary - axis }
+
+// VerifySymbol checks a symbol for recovering target against verified metadata.
+// It returns ErrSymbol.
+func (c *Codec) VerifySymbol(md *Metadata, target walrus.SliverID, s Symbol) error {
+	size, err := md.check(c.g)
+	if err != nil {
+		return err
+	}
+	if target.Axis > walrus.Secondary || int(target.Index) >= c.g.Shards || s.Source < 0 || s.Source >= c.g.Shards {
+		return fmt.Errorf("symbol of %d for %s sliver %d: %w", s.Source, target.Axis, target.Index, ErrSymbol)
+	}
+	if len(s.Data) != size || len(s.Proof) != depth(c.g.Shards) {
+		return fmt.Errorf("symbol of %d bytes with proof of %d nodes: %w", len(s.Data), len(s.Proof), ErrSymbol)
+	}
+	var h hasher
+	var leaf [1]node
+	h.leaves(leaf[:], [][]byte{s.Data})
+	if h.climb(leaf[0], int(target.Index), s.Proof) != md.hash(other(target.Axis), s.Source) {
+		return fmt.Errorf("symbol of %d: hash differs: %w", s.Source, ErrSymbol)
+	}
+	return nil
+}
 
 // Recover rebuilds the target sliver from symbols with distinct sources:
 // SourceSecondary of them for a primary sliver, SourcePrimary for a secondary
-// one. It returns a TooFewError if there are fewer, and ErrInconsistent if the
+// one. Symbols of a wrong length are dropped and those to spare are ignored. It
+// returns a TooFewError if there are not enough, and ErrInconsistent if the
 // result does not match the metadata. With symbols that have passed
 // VerifySymbol the latter proves that the blob is not a valid encoding.
 func (c *Codec) Recover(md *Metadata, target walrus.SliverID, symbols []Symbol) ([]byte, error) {
-	return nil, errStub
+	size, err := md.check(c.g)
+	if err != nil {
+		return nil, err
+	}
+	if target.Axis > walrus.Secondary || int(target.Index) >= c.g.Shards {
+		return nil, fmt.Errorf("recover %s sliver %d: %w", target.Axis, target.Index, ErrRange)
+	}
+	code := c.code(target.Axis)
+	cells := make([][]byte, c.g.Shards)
+	var known []int
+	for _, s := range symbols {
+		if s.Source < 0 || s.Source >= c.g.Shards || len(s.Data) != size || cells[s.Source] != nil {
+			continue
+		}
+		if len(known) < code.k {
+			cells[s.Source] = s.Data
+			known = append(known, s.Source)
+		}
+	}
+	if len(known) < code.k {
+		return nil, fmt.Errorf("recover %s sliver %d: %w", target.Axis, target.Index, &TooFewError{Have: len(known), Need: code.k})
+	}
+	sliver, err := c.interpolate(code, size, known, cells)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Verify(md, target, sliver); err != nil {
+		return nil, fmt.Errorf("recover: %w: %w", ErrInconsistent, err)
+	}
+	return sliver, nil
+}
+
+// interpolate computes the first k cells of a row or column from k known ones.
+func (c *Codec) interpolate(code *code, size int, known []int, cells [][]byte) ([]byte, error) {
+	sliver := make([]byte, code.k*size)
+	var wanted []int
+	for i := range code.k {
+		if cells[i] == nil {
+			wanted = append(wanted, i)
+		}
+		copy(sliver[i*size:(i+1)*size], cells[i])
+	}
+	if len(wanted) == 0 {
+		return sliver, nil
+	}
+	rows := code.solve(known, wanted)
+	w := c.scratch()
+	defer c.shelve(w)
+	b := batch{w: w, size: size, in: code.k, out: len(wanted), run: func(shards [][]byte) error {
+		combine(rows, shards[:code.k], shards[code.k:])
+		return nil
+	}}
+	err := b.apply(0, 1,
+		func(i, _ int) []byte { return cells[known[i]] },
+		func(i, _ int) []byte { return sliver[wanted[i]*size : (wanted[i]+1)*size] })
+	return sliver, err
 }
