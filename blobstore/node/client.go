@@ -1,4 +1,3 @@
-// Package node is a storage node of Walrus and the client that calls one.
 package node
 
 import (

@@ -1,9 +1,36 @@
+// Package node is a storage node of Walrus and the client that calls one.
+//
+// A node keeps one file for each blob, blobs/<2 hex>/<64 hex of the blob ID>,
+// with a slot for each sliver that it is to hold; layout.go has the format. It
+// signs a confirmation only for what is durable:
+//
+// Store makes the file at its final name and at its full length, so that a
+// full disk shows at once, writes head and slots, marks each slot as filled
+// after its bytes, and then syncs the file and its folder. Only after both
+// does it answer, and only for such a file does Confirm sign. A crash in
+// between leaves a file whose head or slots do not match their checksums, or
+// lack their marks, or no file at all: each of these counts as "not there",
+// nothing was signed for it, and the next Store writes what is missing. A
+// process that was killed may leave pages that no fsync has seen, so Confirm
+// syncs a file once more unless this process has done it before.
+//
+// The catalogue, a small SQLite database, holds what the ledger said and what
+// lies in the folder. It can be rebuilt from both and is not synced.
 package node
 
 import (
+	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/walfs/walfs/blobstore/bls"
 	"github.com/walfs/walfs/blobstore/redstuff"
@@ -11,7 +38,7 @@ import (
 	"github.com/walfs/walfs/chain"
 )
 
-// The errors of a node. ErrUnavailable may pass; the others are answers.
+// The errors of a node. ErrUnavailable and ErrNotRegistered may pass; the others are answers.
 var (
 	ErrUnavailable   = errors.New("node does not answer")
 	ErrNotRegistered = errors.New("blob is not registered")
@@ -22,7 +49,7 @@ var (
 
 // Config says where a node lives and what it follows. Dir, Key, Codec and Ledger are required.
 type Config struct {
-	Dir    string // made when missing
+	Dir    string // made when missing; only one process may have it open
 	Name   string
 	Key    *bls.SecretKey
 	Codec  *redstuff.Codec
@@ -32,20 +59,40 @@ type Config struct {
 }
 
 // Node is one storage node. All methods may be called concurrently.
-type Node struct{ cfg Config }
+type Node struct {
+	cfg       Config
+	os        layer
+	catalogue *catalogue
+	geometry  walrus.Geometry
+	public    [48]byte
+	following chan struct{} // holds a token while nobody follows the events
+	blobs     locks
+	room      room
+	durable   durable
+	state     atomic.Pointer[chain.State] // as last heard; nil at first
 
-// Handover is what a client in the same process gives a node to store.
-type Handover struct {
-	Blob     walrus.BlobID
-	Metadata *redstuff.Metadata
-	Slots    []redstuff.Slot // borrowed until Store returns
+	sliverReads, metadataReads atomic.Uint64
+
+	bad struct {
+		sync.Mutex
+		slots map[walrus.SliverID]string
+	}
+	calls struct {
+		sync.WaitGroup
+		sync.Mutex
+		closed bool
+	}
 }
 
-// BadSlot names a sliver that the disk gave back damaged.
+// BadSlot names a sliver that the disk gave back damaged or not at all.
+// Damage to the metadata is told with axis BadMetadata.
 type BadSlot struct {
 	ID     walrus.SliverID
 	Reason string
 }
+
+// BadMetadata stands in a BadSlot for the head of a file and the metadata in it.
+const BadMetadata walrus.Axis = 2
 
 // Status is what a node says of itself.
 type Status struct {
@@ -57,33 +104,160 @@ type Status struct {
 	BadSlots      []BadSlot // by blob, axis and index
 }
 
-// Open opens the node in cfg.Dir.
-func Open(ctx context.Context, cfg Config) (*Node, error) { return nil, ErrUnavailable }
+// Open opens the node in cfg.Dir. It tries to catch up with the ledger and
+// goes on without if the ledger does not answer.
+func Open(ctx context.Context, cfg Config) (*Node, error) { return open(ctx, cfg, disk()) }
 
-// Store writes metadata and slots and returns when they are durable.
-func (n *Node) Store(ctx context.Context, h Handover) error { return ErrUnavailable }
-
-// Confirm signs that the node holds its slivers of blob.
-func (n *Node) Confirm(ctx context.Context, blob walrus.BlobID, p walrus.Persistence) (walrus.Confirmation, error) {
-	return walrus.Confirmation{}, ErrUnavailable
+func open(ctx context.Context, cfg Config, os layer) (*Node, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Log = cfg.Log.With("node", cfg.Name)
+	n := &Node{
+		cfg: cfg, os: os, geometry: cfg.Codec.Geometry(), public: cfg.Key.PublicKey(),
+		following: make(chan struct{}, 1),
+	}
+	n.following <- struct{}{}
+	if err := n.makeFolders(); err != nil {
+		return nil, fmt.Errorf("open node %s: %w", cfg.Name, err)
+	}
+	if err := n.load(ctx); err != nil {
+		return nil, fmt.Errorf("open node %s: %w", cfg.Name, err)
+	}
+	if err := n.Sync(ctx); err != nil {
+		cfg.Log.Warn("node cannot follow the ledger yet", "err", err)
+	}
+	return n, nil
 }
 
-// Metadata returns the metadata of blob, or ErrNotFound.
-func (n *Node) Metadata(ctx context.Context, blob walrus.BlobID) (*redstuff.Metadata, error) {
-	return nil, ErrUnavailable
+// makeFolders makes all folders that files will ever lie in and syncs their
+// names, so that Store has one folder to sync.
+func (n *Node) makeFolders() error {
+	files := filepath.Join(n.cfg.Dir, "blobs")
+	if err := os.MkdirAll(files, 0o700); err != nil {
+		return err
+	}
+	for i := range 256 {
+		err := os.Mkdir(filepath.Join(files, hex.EncodeToString([]byte{byte(i)})), 0o700)
+		if err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	for _, dir := range []string{files, n.cfg.Dir, filepath.Dir(filepath.Clean(n.cfg.Dir))} {
+		if err := n.os.syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Sliver returns the bytes of a sliver, or ErrNotFound.
-func (n *Node) Sliver(ctx context.Context, id walrus.SliverID) ([]byte, error) {
-	return nil, ErrUnavailable
+// load opens the catalogue, makes it agree with the folder and reads what is kept in memory.
+func (n *Node) load(ctx context.Context) (err error) {
+	c, fresh, clean, err := openCatalogue(ctx, filepath.Join(n.cfg.Dir, "catalogue.db"))
+	if err != nil {
+		return err
+	}
+	n.catalogue = c
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.db.Close())
+		}
+	}()
+	if fresh || !clean {
+		found, err := n.scan()
+		if err != nil {
+			return err
+		}
+		if err := c.replaceFiles(ctx, found); err != nil {
+			return err
+		}
+		n.cfg.Log.Info("node scanned its folder", "blobs", len(found))
+	}
+	if err := c.setClean(ctx, 0); err != nil {
+		return err
+	}
+	if n.room.blobs, n.room.bytes, err = c.totals(ctx); err != nil {
+		return err
+	}
+	n.bad.slots, err = c.bad(ctx)
+	return err
 }
 
-// Sync follows the ledger's events to their end and removes the files of blobs
-// of which the ledger said that they were deleted or have expired.
-func (n *Node) Sync(ctx context.Context) error { return ErrUnavailable }
+// scan lists the blob files with their lengths and removes unfinished ones with temporary names.
+func (n *Node) scan() (map[walrus.BlobID]int64, error) {
+	found := map[walrus.BlobID]int64{}
+	for i := range 256 {
+		dir := filepath.Join(n.cfg.Dir, "blobs", hex.EncodeToString([]byte{byte(i)}))
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if filepath.Ext(entry.Name()) == temporary {
+				if err := n.os.remove(filepath.Join(dir, entry.Name())); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			raw, err := hex.DecodeString(entry.Name())
+			if err != nil || len(raw) != len(walrus.BlobID{}) {
+				continue
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return nil, err
+			}
+			found[walrus.BlobID(raw)] = info.Size()
+		}
+	}
+	return found, nil
+}
+
+// temporary ends the name of a file that is not whole yet.
+const temporary = ".tmp"
+
+func (n *Node) path(blob walrus.BlobID) string {
+	name := hex.EncodeToString(blob[:])
+	return filepath.Join(n.cfg.Dir, "blobs", name[:2], name)
+}
+
+// enter counts a call in. The caller calls leave when it ends, unless enter
+// returned ErrUnavailable because the node is closed.
+func (n *Node) enter() (leave func(), err error) {
+	n.calls.Lock()
+	defer n.calls.Unlock()
+	if n.calls.closed {
+		return nil, fmt.Errorf("node %s is closed: %w", n.cfg.Name, ErrUnavailable)
+	}
+	n.calls.Add(1)
+	return n.calls.Done, nil
+}
 
 // Status returns what the node holds and has seen.
-func (n *Node) Status() Status { return Status{} }
+func (n *Node) Status() Status {
+	s := Status{Name: n.cfg.Name, SliverReads: n.sliverReads.Load(), MetadataReads: n.metadataReads.Load()}
+	s.Blobs, s.Bytes = n.room.used()
+	n.bad.Lock()
+	defer n.bad.Unlock()
+	for _, id := range slices.SortedFunc(maps.Keys(n.bad.slots), compareSlivers) {
+		s.BadSlots = append(s.BadSlots, BadSlot{ID: id, Reason: n.bad.slots[id]})
+	}
+	return s
+}
 
-// Close waits for calls that are running and closes the catalogue.
-func (n *Node) Close() error { return nil }
+func compareSlivers(a, b walrus.SliverID) int {
+	return cmp.Or(slices.Compare(a.Blob[:], b.Blob[:]), cmp.Compare(a.Axis, b.Axis), cmp.Compare(a.Index, b.Index))
+}
+
+// Close refuses further calls, waits for those that are running and closes the catalogue.
+func (n *Node) Close() error {
+	n.calls.Lock()
+	closed := n.calls.closed
+	n.calls.closed = true
+	n.calls.Unlock()
+	n.calls.Wait()
+	if closed {
+		return nil
+	}
+	return n.catalogue.close()
+}
