@@ -4,6 +4,8 @@ import "hash/crc32"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 // crcShift turns the CRC of a string a into what it contributes to the CRC of
 // a followed by a symbol: crc(a+b) = shift(crc(a)) ^ crc(b). Slivers get their
 // CRC from those of their symbols this way, each taken where the symbol was

@@ -77,7 +77,7 @@ func (d *decoding) retry(ctx context.Context) ([]byte, error) {
 }
 
 func (d *decoding) run(ctx context.Context) ([]byte, error) {
-	code := d.c.code(d.axis)
+	code := d.c.code(other(d.axis)) // each symbol of a sliver crosses another sliver
 	if len(d.slivers) < code.k {
 		return nil, &TooFewError{Have: len(d.slivers), Need: code.k}
 	}
@@ -108,7 +108,7 @@ func (d *decoding) fill(ctx context.Context, code *code, known []int, matrix []b
 	}
 	rows := code.solve(known, wanted)
 	// A stripe is what crosses all slivers: a column for primary ones, else a row.
-	stripes := d.c.g.SourceSecondary() + d.c.g.SourcePrimary() - code.k
+	stripes := d.c.code(d.axis).k
 	cell := func(sliver, stripe int) []byte {
 		at := sliver*stripes + stripe
 		if d.axis == walrus.Secondary {

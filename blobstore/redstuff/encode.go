@@ -3,7 +3,6 @@ package redstuff
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 
 	"github.com/walfs/walfs/blobstore/walrus"
 )
@@ -229,7 +228,7 @@ func (e *encoding) hashColumn(w *scratch, j int, symbols [][]byte, leaves []node
 		if i >= e.kp && j >= e.ks {
 			break
 		}
-		crc := crc32.Checksum(symbol, castagnoli)
+		crc := checksum(symbol)
 		if i < e.kp {
 			sum = e.shift.then(sum, crc)
 		}
