@@ -28,6 +28,10 @@ func (a Address) String() string { return walrus.ObjectID(a).String() }
 // FrostPerWAL is the number of FROST in one WAL. Source: module wal, decimals = 9.
 const FrostPerWAL = 1_000_000_000
 
+// MaxBatch is how many members one call takes. Source: Sui allows 1024
+// commands in a transaction, and a registration with attributes takes several.
+const MaxBatch = 128
+
 // State is what the ledger says of itself now.
 type State struct {
 	Epoch          walrus.Epoch
@@ -182,6 +186,13 @@ var (
 	ErrStaleVersion = errors.New("object is at another version")
 	// ErrNoFunds reports that the owner's coins do not cover the price.
 	ErrNoFunds = errors.New("not enough WAL")
+	// ErrNotOwner reports an object that belongs to somebody else.
+	ErrNotOwner = errors.New("object belongs to another owner")
+	// ErrStaleEpoch reports a certificate of an epoch that is over: collect
+	// confirmations anew. An AbortError that says so matches it.
+	ErrStaleEpoch = errors.New("certificate is of another epoch")
+	// ErrBatch reports a batch that is empty or longer than MaxBatch.
+	ErrBatch = errors.New("batch is empty or too long")
 	// ErrTxReused reports a transaction ID that was used for another request.
 	ErrTxReused = errors.New("transaction id was used for another request")
 )
@@ -196,4 +207,10 @@ type AbortError struct {
 
 func (e *AbortError) Error() string {
 	return fmt.Sprintf("%s::%s aborted with %s (%d)", e.Module, e.Function, e.Name, e.Code)
+}
+
+// Is reports whether the abort is what target says: ErrStaleEpoch for a
+// message of another epoch.
+func (e *AbortError) Is(target error) bool {
+	return target == ErrStaleEpoch && e.Module == "messages" && e.Name == "EIncorrectEpoch"
 }

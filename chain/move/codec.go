@@ -25,8 +25,8 @@ import (
 )
 
 // MaxSize is the length in bytes of the longest encoding that Unmarshal reads.
-// Source: Sui limits an object to 250 KiB and a transaction to 128 KiB.
-const MaxSize = 256 << 10
+// Source: Sui, max_move_object_size; a transaction is shorter.
+const MaxSize = 250 << 10
 
 // ErrEncoding reports bytes that are not the BCS of the wanted type.
 var ErrEncoding = errors.New("malformed BCS")

@@ -71,3 +71,44 @@ func (p *Packages) Event(name string) StructTag { return p.Type("events", name) 
 func (p *Packages) MetadataField() StructTag {
 	return FieldType(MetadataKey().Type, p.Metadata().Tag())
 }
+
+// HasStore reports whether a type has the ability store beside key, so that
+// its owner can transfer it without the module that defines it.
+func (p *Packages) HasStore(t StructTag) bool {
+	switch t.Address {
+	case Framework:
+		return t.Module == "coin"
+	case p.Walrus:
+		switch t.Module {
+		case "blob", "storage_resource", "storage_pool", "staking_pool", "staked_wal", "storage_node":
+			return true
+		}
+	}
+	return false
+}
+
+// The values of extended fields have types of their own.
+
+// DenyListSizes returns the type of the sizes of deny lists: VecMap<ID, u64>.
+func (p *Packages) DenyListSizes() TypeTag {
+	return FrameworkType("vec_map", "VecMap", idTag(), TypeTag{Kind: KindU64}).Tag()
+}
+
+// PublicKeys returns the type of the keys of the next committee: VecMap<ID, Element<UncompressedG1>>.
+func (p *Packages) PublicKeys() TypeTag {
+	element := FrameworkType("group_ops", "Element", FrameworkType("bls12381", "UncompressedG1").Tag())
+	return FrameworkType("vec_map", "VecMap", idTag(), element.Tag()).Tag()
+}
+
+// ActiveSet returns the type of the set of nodes with stake.
+func (p *Packages) ActiveSet() TypeTag { return p.Type("active_set", "ActiveSet").Tag() }
+
+// NodeMetadata returns the type of what a node says of itself.
+func (p *Packages) NodeMetadata() TypeTag { return p.Type("node_metadata", "NodeMetadata").Tag() }
+
+// ExchangeRate returns the type of an entry in a pool's table of rates.
+func (p *Packages) ExchangeRate() TypeTag {
+	return p.Type("pool_exchange_rate", "PoolExchangeRate").Tag()
+}
+
+func idTag() TypeTag { return FrameworkType("object", "ID").Tag() }
