@@ -1,0 +1,288 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/walfs/walfs/blobstore/redstuff"
+	"github.com/walfs/walfs/blobstore/walrus"
+)
+
+// flights are the decodings that run, one for each blob. All reads that need
+// a sliver of it wait for the same one.
+type flights struct {
+	mu     sync.Mutex // guards byBlob, and the waiters of every flight
+	byBlob map[walrus.BlobID]*flight
+}
+
+type flight struct {
+	waiters int
+	cancel  context.CancelFunc // when nobody waits any more
+	done    chan struct{}
+	rows    *rows // valid after done
+	err     error
+}
+
+// rows cuts a decoded blob into source primary slivers.
+type rows struct {
+	blob []byte
+	size int
+}
+
+// row returns a copy of sliver i, so that keeping one does not keep the blob.
+func (r *rows) row(i int) []byte {
+	row := make([]byte, r.size)
+	if start := i * r.size; start < len(r.blob) {
+		copy(row, r.blob[start:])
+	}
+	return row
+}
+
+// rebuilt computes a source primary sliver from other slivers. As that yields
+// all source slivers of the blob, all go into the cache.
+func (c *Client) rebuilt(ctx context.Context, md *redstuff.Metadata, id walrus.SliverID) ([]byte, error) {
+	f := c.join(ctx, md, id.Blob)
+	defer c.decoding.leave(id.Blob, f)
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.rows.row(int(id.Index)), nil
+}
+
+// join joins the flight of a blob, or starts it.
+func (c *Client) join(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID) *flight {
+	fs := &c.decoding
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f := fs.byBlob[blob]; f != nil {
+		f.waiters++
+		return f
+	}
+	ctx, cancel := c.detach(ctx)
+	f := &flight{waiters: 1, cancel: cancel, done: make(chan struct{})}
+	if fs.byBlob == nil {
+		fs.byBlob = map[walrus.BlobID]*flight{}
+	}
+	fs.byBlob[blob] = f
+	c.calls.Go(func() {
+		defer cancel()
+		f.rows, f.err = c.decode(ctx, md, blob)
+		fs.mu.Lock()
+		fs.remove(blob, f)
+		fs.mu.Unlock()
+		close(f.done)
+	})
+	return f
+}
+
+// leave ends one wait. The last one ends the flight.
+func (fs *flights) leave(blob walrus.BlobID, f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f.waiters--; f.waiters == 0 {
+		f.cancel()
+		fs.remove(blob, f)
+	}
+}
+
+func (fs *flights) remove(blob walrus.BlobID, f *flight) {
+	if fs.byBlob[blob] == f {
+		delete(fs.byBlob, blob)
+	}
+}
+
+// decode gathers enough slivers of one axis, decodes the blob, and keeps its source slivers.
+func (c *Client) decode(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID) (*rows, error) {
+	select {
+	case c.decodings <- struct{}{}:
+		defer func() { <-c.decodings }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	began := time.Now()
+	axis := walrus.Primary
+	slivers, err := c.gather(ctx, md, blob, axis)
+	if errors.Is(err, redstuff.ErrTooFew) {
+		var other error
+		axis = walrus.Secondary
+		if slivers, other = c.gather(ctx, md, blob, axis); other == nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	data, err := c.codec.Decode(ctx, md, axis, slivers, redstuff.DecodeOptions{Verified: true})
+	if err != nil {
+		return nil, err
+	}
+	r := &rows{blob: data, size: c.sliverSize(md, walrus.Primary)}
+	for i := range c.geometry.SourcePrimary() {
+		c.keep(sourceID(blob, i), func() []byte { return r.row(i) })
+	}
+	c.cfg.Log.Warn("blob was decoded from other slivers", "op", "read", "blob", blob, "took", time.Since(began))
+	return r, nil
+}
+
+// keep puts a verified sliver into the disk cache, or into memory if that has no room.
+func (c *Client) keep(id walrus.SliverID, data func() []byte) {
+	if cache := c.cfg.Cache; cache != nil {
+		if cache.Has(id) {
+			return
+		}
+		if err := cache.Put(id, data()); err == nil && cache.Has(id) {
+			return
+		}
+	}
+	row := data()
+	c.slivers.put(id, row, len(row))
+}
+
+// maxFetches is how many slivers are on their way at a time for one decoding.
+const maxFetches = 16
+
+// gathering is one search for enough slivers of one axis.
+type gathering struct {
+	c       *Client
+	md      *redstuff.Metadata
+	have    map[int][]byte
+	need    int
+	open    []candidate // not asked yet
+	running map[int]*request
+	late    int // of those running
+	answers chan gathered
+}
+
+type candidate struct {
+	id   walrus.SliverID
+	peer *peer
+}
+
+type request struct {
+	peer  *peer
+	began time.Time
+	late  bool
+}
+
+type gathered struct {
+	index int
+	data  []byte
+	err   error
+}
+
+// gather gets as many verified slivers of one axis as a decoding needs, from
+// memory and cache and then from nodes in the order of their standing. A node
+// that is late does not count any more: others are asked beside it. It returns
+// a *redstuff.TooFewError when all were asked.
+func (c *Client) gather(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID, axis walrus.Axis) (map[int][]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g := gathering{c: c, md: md, have: map[int][]byte{}, running: map[int]*request{}, need: c.geometry.SourceSecondary()}
+	if axis == walrus.Primary {
+		g.need = c.geometry.SourcePrimary()
+		g.local(ctx, blob)
+	}
+	committee := c.committee(ctx)
+	for i := range c.geometry.Shards {
+		id := walrus.SliverID{Blob: blob, Axis: axis, Index: uint16(i)}
+		if peer := c.holder(committee, id); peer != nil && g.have[i] == nil {
+			g.open = append(g.open, candidate{id, peer})
+		}
+	}
+	g.answers = make(chan gathered, len(g.open))
+	hedge := c.pace.hedge()
+	watch := time.NewTicker(hedge / 4)
+	defer watch.Stop()
+	for len(g.have) < g.need {
+		for len(g.open) > 0 && len(g.running)-g.late < min(g.need-len(g.have), maxFetches) {
+			g.launch(ctx)
+		}
+		if len(g.running) == 0 {
+			return nil, &redstuff.TooFewError{Have: len(g.have), Need: g.need}
+		}
+		select {
+		case a := <-g.answers:
+			g.take(a)
+		case now := <-watch.C:
+			g.hurry(now, hedge)
+		case <-ctx.Done():
+			return nil, &redstuff.TooFewError{Have: len(g.have), Need: g.need}
+		}
+	}
+	return g.have, nil
+}
+
+// localTimeout bounds the wait for a cached sliver: another read may be
+// fetching the very sliver, and wait for this decoding.
+const localTimeout = time.Second
+
+var errNotCached = errors.New("not in the cache")
+
+// local takes the source slivers that are here already.
+func (g *gathering) local(ctx context.Context, blob walrus.BlobID) {
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	for i := range g.need {
+		id := sourceID(blob, i)
+		data, ok := g.c.slivers.get(id)
+		if cache := g.c.cfg.Cache; !ok && cache != nil && cache.Has(id) {
+			var err error
+			data, err = cache.Get(ctx, id, func(context.Context) ([]byte, error) { return nil, errNotCached })
+			ok = err == nil && len(data) == g.c.sliverSize(g.md, walrus.Primary)
+		}
+		if ok {
+			g.have[i] = data
+		}
+	}
+}
+
+// launch asks for the open sliver whose holder stands best.
+func (g *gathering) launch(ctx context.Context) {
+	now := time.Now()
+	best, rank := 0, avoided+1
+	for i := range g.open {
+		if s := g.open[i].peer.standing(now); s < rank {
+			best, rank = i, s
+		}
+		if rank == good {
+			break
+		}
+	}
+	next := g.open[best]
+	g.open = slices.Delete(g.open, best, best+1)
+	index := int(next.id.Index)
+	g.running[index] = &request{peer: next.peer, began: now}
+	g.c.calls.Go(func() {
+		data, err := g.c.ask(ctx, next.peer, g.md, next.id)
+		g.answers <- gathered{index, data, err}
+	})
+}
+
+func (g *gathering) take(a gathered) {
+	if g.running[a.index].late {
+		g.late--
+	}
+	delete(g.running, a.index)
+	if a.err == nil {
+		g.have[a.index] = a.data
+	}
+}
+
+// hurry looks for requests that take longer than they should.
+func (g *gathering) hurry(now time.Time, hedge time.Duration) {
+	for _, r := range g.running {
+		if !r.late && now.Sub(r.began) > hedge {
+			r.late = true
+			g.late++
+			r.peer.failed(now)
+		}
+	}
+}
