@@ -46,7 +46,7 @@ func groupSize(symbolSize, shards int) int {
 	if symbolSize >= minDirect {
 		return 1
 	}
-	return shardLimit(shards) / 2 / symbolSize
+	return shardLimit(shards) / symbolSize
 }
 
 // apply reads the symbols of source in the stripes from to to-1, and writes those of target.
@@ -89,7 +89,7 @@ func (b *batch) direct(stripe, whole int, source, target symbolAt) error {
 // symbols of as many stripes as fit into shards and back.
 func (b *batch) packed(from, to, skip int, source, target symbolAt) error {
 	size := b.size - skip
-	step := max(shardLimit(b.in+b.out)/2/size, 1)
+	step := max(shardLimit(b.in+b.out)/size, 1)
 	for ; from < to; from += step {
 		end := min(from+step, to)
 		p := newPacking(size, end-from)

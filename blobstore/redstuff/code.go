@@ -146,10 +146,24 @@ func (c *code) solve(known, wanted []int) [][]uint16 {
 	return rows
 }
 
-// combine computes out[i] as the sum of rows[i][j]*in[j]. Lengths are equal multiples of 64.
+// combine computes out[i] as the sum of rows[i][j]*in[j], eight at a time for
+// the sake of the cache. Lengths are equal multiples of 64.
 func combine(rows [][]uint16, in, out [][]byte) {
+	for _, b := range out {
+		clear(b)
+	}
+	for len(rows) >= 8 {
+		outs := (*[8][]byte)(out)
+		for j := range in {
+			var factors [8]uint16
+			for i := range factors {
+				factors[i] = rows[i][j]
+			}
+			field.GF16MulSliceXor8(&factors, in[j], outs)
+		}
+		rows, out = rows[8:], out[8:]
+	}
 	for i, row := range rows {
-		clear(out[i])
 		for j, factor := range row {
 			field.GF16MulSliceXor(factor, in[j], out[i])
 		}
@@ -157,10 +171,11 @@ func combine(rows [][]uint16, in, out [][]byte) {
 }
 
 // zeroShard stands in for the data symbols that the second encoder believes in.
-var zeroShard [maxShard]byte
+// Packed shards are up to a block longer than maxShard.
+var zeroShard [maxShard + blockSize]byte
 
 // encode fills shards[k:] from shards[:k]. All have the same length, a multiple
-// of 64 and at most maxShard.
+// of 64 and at most that of zeroShard.
 func (c *code) encode(w *scratch, shards [][]byte) error {
 	if c.block == 0 {
 		return c.first.Encode(shards)

@@ -1,0 +1,5 @@
+//go:build race
+
+package redstuff_test
+
+func init() { raceDetector = true }
