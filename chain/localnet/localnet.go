@@ -1,13 +1,26 @@
 // Package localnet is a ledger in this process: the rules of the Walrus
-// contracts over objects in their BCS layouts, kept in SQLite. It is a model
-// of Sui with the Walrus contracts and not Sui: it has no Move virtual
-// machine, no consensus and no validators, and its WAL is play money.
+// contracts over objects in their BCS layouts, kept in SQLite.
+//
+// It is a model of Sui with the Walrus contracts and not Sui: it has no Move
+// virtual machine, no consensus and no validators, its committee is the one it
+// was made with, and its WAL is play money. Its clock stands still while it is
+// not open, so nothing expires while nobody is there to renew it.
+//
+// A transaction is answered when it is durable, and is there wholly or not at
+// all. The ID that its caller chose takes the place of a digest: the IDs of
+// new objects derive from it, and a call that is repeated with the same ID
+// gives the outcome of the first one.
 package localnet
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -25,66 +38,110 @@ type Config struct {
 	Log     *slog.Logger     // nil means silent
 }
 
-// Genesis is the committee and the parameters that a new ledger starts with.
-type Genesis struct {
-	Shards        int // n, dealt evenly to Nodes in the order of their node IDs
-	Nodes         []GenesisNode
-	EpochDuration time.Duration // 0 means DefaultEpochDuration
-	StoragePrice  uint64        // FROST per MiB and epoch; 0 means DefaultStoragePrice
-	WritePrice    uint64        // FROST per MiB written; 0 means DefaultWritePrice
-	Seed          [32]byte      // all IDs derive from it; zero draws a random one
-}
-
-// GenesisNode is a storage node of the first committee.
-type GenesisNode struct {
-	Name       string
-	Address    string        // host:port
-	PublicKey  [48]byte      // BLS12-381, G1 compressed
-	NetworkKey [33]byte      // P-256, compressed
-	Operator   chain.Address // owns the node's capability; zero means an address derived from PublicKey
-	// ProofOfPossession is the node's signature over ProofMessage.
-	ProofOfPossession [96]byte
-}
-
-// ProofMessage returns the bytes that the node signs with its BLS key to prove
-// that it holds it. PublicKey and Operator must be set.
-func (g *GenesisNode) ProofMessage() []byte { return nil }
-
-// Defaults of a Genesis. Sources: the epoch of mainnet; the example prices of the Walrus documentation.
-const (
-	DefaultEpochDuration = 14 * 24 * time.Hour
-	DefaultStoragePrice  = 100_000
-	DefaultWritePrice    = 20_000
-	// MaxEpochsAhead is how far storage can be bought. Source: mainnet, since contract version 1.
-	MaxEpochsAhead = 53
-)
-
 // Net is an open ledger. All methods may be called concurrently.
-type Net struct{}
+type Net struct {
+	log   *slog.Logger
+	store *store
+	facts facts
+	clock *clock
+
+	committee atomic.Pointer[walrus.Committee]
+	mu        sync.Mutex // held by whoever writes to the store; guards closed
+	closed    bool
+	epochMu   sync.Mutex // held by whoever changes the epoch; taken before mu
+}
 
 // Open opens the ledger in cfg.Dir and makes it from cfg.Genesis when there is
-// none. Only one process may have it open.
-func Open(ctx context.Context, cfg Config) (*Net, error) { return nil, ErrNoGenesis }
+// none. It returns ErrInUse when it is open already, here or elsewhere.
+func Open(ctx context.Context, cfg Config) (*Net, error) { return open(ctx, cfg, "sqlite3") }
 
-// Ledger returns the ledger as owner sees it.
-func (n *Net) Ledger(owner chain.Address) chain.Ledger { return nil }
-
-// Faucet pays walFrost and suiMist to an address, once per transaction ID.
-func (n *Net) Faucet(ctx context.Context, tx chain.TxID, to chain.Address, walFrost, suiMist uint64) error {
-	return ErrNoGenesis
+func open(ctx context.Context, cfg Config, driver string) (_ *Net, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open ledger: %w", err)
+		}
+	}()
+	if err := prepareFolder(cfg); err != nil {
+		return nil, err
+	}
+	store, fresh, err := openStore(cfg.Dir, driver)
+	if err != nil {
+		return nil, err
+	}
+	n := &Net{log: cfg.Log, store: store}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
+	}
+	if err := n.start(ctx, cfg, fresh, now); err != nil {
+		return nil, errors.Join(err, store.close())
+	}
+	return n, nil
 }
 
-// AdvanceEpoch moves the ledger's clock to the end of the epoch and changes to the next one.
-func (n *Net) AdvanceEpoch(ctx context.Context) error { return ErrNoGenesis }
+// prepareFolder makes the folder, unless there is nothing to put into it.
+func prepareFolder(cfg Config) error {
+	_, err := os.Stat(filepath.Join(cfg.Dir, databaseFile))
+	if errors.Is(err, os.ErrNotExist) && cfg.Genesis == nil {
+		return ErrNoGenesis
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.MkdirAll(cfg.Dir, 0o700)
+}
 
-// Run changes epochs when they are due by the ledger's own clock, until ctx ends.
-func (n *Net) Run(ctx context.Context) error { return ErrNoGenesis }
+// start makes a fresh ledger, or reads an old one.
+func (n *Net) start(ctx context.Context, cfg Config, fresh bool, now func() time.Time) error {
+	if fresh {
+		if cfg.Genesis == nil {
+			return ErrNoGenesis
+		}
+		n.clock = newClock(now, uint64(now().UnixMilli()))
+		if err := n.genesis(ctx, *cfg.Genesis); err != nil {
+			return fmt.Errorf("genesis: %w", err)
+		}
+		if err := syncFolder(cfg.Dir); err != nil {
+			return err
+		}
+		n.log.Info("ledger made", "op", "genesis")
+	} else {
+		if err := n.facts.load(ctx, n.store.reader); err != nil {
+			return err
+		}
+		value, err := getMeta(ctx, n.store.reader, metaClock)
+		if err != nil {
+			return err
+		}
+		ms, err := bytesUint64(value)
+		if err != nil {
+			return err
+		}
+		n.clock = newClock(now, ms)
+	}
+	return n.loadCommittee(ctx)
+}
 
-// Committee returns the committee of the current epoch.
-func (n *Net) Committee() walrus.Committee { return walrus.Committee{} }
+// Ledger returns the ledger as owner sees it.
+func (n *Net) Ledger(owner chain.Address) chain.Ledger { return &ledger{net: n, owner: owner} }
+
+// Committee returns the committee of the current epoch. The caller must not change it.
+func (n *Net) Committee() walrus.Committee { return *n.committee.Load() }
 
 // ChainID names this ledger: a hash of its genesis seed.
-func (n *Net) ChainID() [32]byte { return [32]byte{} }
+func (n *Net) ChainID() [32]byte { return n.facts.chainID }
 
-// Close waits for running transactions and closes the database.
-func (n *Net) Close() error { return nil }
+// Close waits for the running transaction, writes the clock down and closes
+// the database. Closing again does nothing.
+func (n *Net) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil
+	}
+	n.closed = true
+	return errors.Join(n.saveClock(context.Background()), n.store.close())
+}

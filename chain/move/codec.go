@@ -263,11 +263,15 @@ func (c *Codec) Empty() {
 // maxPrealloc bounds the memory that a length alone can ask for.
 const maxPrealloc = 64
 
-// Vector is a vector whose elements elem reads or writes, for example (*Codec).U16.
+// Vector is a vector whose elements elem reads or writes, for example
+// (*Codec).U16. One without elements is read as nil.
 func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
 	n := c.Length(len(*v))
 	if c.reading {
-		*v = make([]T, 0, min(n, maxPrealloc))
+		*v = nil
+		if n > 0 {
+			*v = make([]T, 0, min(n, maxPrealloc))
+		}
 	}
 	for i := 0; i < n && c.err == nil; i++ {
 		if c.reading {

@@ -80,3 +80,12 @@ func Fuse(tx *overlay.Tx, s, other *move.Storage) error {
 
 // DestroyStorage gives a reservation up, for nothing: storage_resource::destroy.
 func DestroyStorage(tx *overlay.Tx, s *move.Storage) error { return tx.Delete(s.ID) }
+
+// CheckCovers aborts as blob::new does when a reservation does not last from
+// now for the epochs that its user wants.
+func CheckCovers(s *move.Storage, epoch, epochsAhead uint32) error {
+	if s.StartEpoch > epoch || uint64(s.EndEpoch) < uint64(epoch)+uint64(epochsAhead) {
+		return blobResourceBounds.in("new")
+	}
+	return nil
+}

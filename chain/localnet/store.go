@@ -1,0 +1,187 @@
+package localnet
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+
+	"github.com/walfs/walfs/chain/move"
+)
+
+//go:embed schema.sql
+var schema string
+
+// schemaVersion is the number of schema.sql, in the database's user_version.
+const schemaVersion = 1
+
+// Names of the files in Config.Dir.
+const (
+	databaseFile = "ledger.db"
+	lockFile     = "ledger.lock"
+)
+
+// maxReaders bounds the connections that only read.
+const maxReaders = 4
+
+// ErrInUse reports that another process, or another Net, has the ledger open.
+var ErrInUse = errors.New("ledger is in use")
+
+// ErrSchema reports a ledger that a newer program wrote.
+var ErrSchema = errors.New("ledger has a newer schema")
+
+// store is the database of a ledger: one connection that writes, a few that read.
+type store struct {
+	lock   *os.File
+	writer *sql.DB
+	reader *sql.DB
+
+	mu    sync.Mutex // guards types
+	types map[int64]move.StructTag
+}
+
+// openStore locks the folder and opens the database in it. It reports whether
+// the database is new and has no schema yet.
+func openStore(dir, driver string) (s *store, fresh bool, err error) {
+	s = &store{types: make(map[int64]move.StructTag)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.lock, err = lockFolder(dir); err != nil {
+		return s, false, err
+	}
+	path := filepath.Join(dir, databaseFile)
+	if s.writer, err = sql.Open(driver, dsn(path, "_txlock=immediate")); err != nil {
+		return s, false, err
+	}
+	s.writer.SetMaxOpenConns(1)
+	if s.reader, err = sql.Open(driver, dsn(path, "_query_only=1")); err != nil {
+		return s, false, err
+	}
+	s.reader.SetMaxOpenConns(maxReaders)
+	var version int
+	if err := s.writer.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
+		return s, false, fmt.Errorf("open %s: %w", path, err)
+	}
+	if version > schemaVersion {
+		return s, false, fmt.Errorf("open %s: schema %d, this program knows %d: %w", path, version, schemaVersion, ErrSchema)
+	}
+	return s, version == 0, nil
+}
+
+func dsn(path, options string) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(),
+		RawQuery: "_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_foreign_keys=1&" + options}
+	return u.String()
+}
+
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrInUse
+		}
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	}
+	return f, nil
+}
+
+// close closes what openStore opened.
+func (s *store) close() error {
+	var errs []error
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// syncFolder makes the names of new files in a folder durable.
+func syncFolder(dir string) (err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return f.Sync()
+}
+
+// queryer is a database or a transaction that reads.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// object reads one object, or returns nil when there is none.
+func (s *store) object(ctx context.Context, q queryer, id move.ID) (*move.Object, error) {
+	row := q.QueryRowContext(ctx, `SELECT version, type, public, owner_kind, owner, initial_version, contents, previous_tx
+		FROM objects WHERE id = ?`, id[:])
+	o, err := s.scanObject(ctx, q, row.Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return o, err
+}
+
+// scanObject reads the columns that object selects.
+func (s *store) scanObject(ctx context.Context, q queryer, scan func(...any) error) (*move.Object, error) {
+	var o move.Object
+	var tag int64
+	var owner, previous []byte
+	var initial sql.NullInt64
+	if err := scan(&o.Version, &tag, &o.HasPublicTransfer, &o.Owner.Kind, &owner, &initial, &o.Contents, &previous); err != nil {
+		return nil, err
+	}
+	copy(o.Owner.Address[:], owner)
+	copy(o.PreviousTransaction[:], previous)
+	o.Owner.InitialVersion = uint64(initial.Int64)
+	var err error
+	o.Type, err = s.typeTag(ctx, q, tag)
+	return &o, err
+}
+
+// typeTag returns the type with a number.
+func (s *store) typeTag(ctx context.Context, q queryer, id int64) (move.StructTag, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if tag, ok := s.types[id]; ok {
+		return tag, nil
+	}
+	var name string
+	if err := q.QueryRowContext(ctx, `SELECT name FROM types WHERE id = ?`, id).Scan(&name); err != nil {
+		return move.StructTag{}, fmt.Errorf("type %d: %w", id, err)
+	}
+	tag, err := move.ParseStructTag(name)
+	if err == nil {
+		s.types[id] = tag
+	}
+	return tag, err
+}
+
+// typeID returns the number of a type, or 0 when no object or event has it.
+func (s *store) typeID(ctx context.Context, q queryer, tag move.StructTag) (int64, error) {
+	var id int64
+	err := q.QueryRowContext(ctx, `SELECT id FROM types WHERE name = ?`, tag.String()).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return id, err
+}
