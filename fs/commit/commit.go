@@ -1,16 +1,34 @@
 // Package commit turns staged files into certified blobs.
+//
+// One goroutine packs. It claims jobs from the index in directory order, takes
+// a snapshot of each file from staging and lays its changed ranges into a
+// segment. When the segment is full, or the changes have rested for a while,
+// it cuts: the index says which rows go into the trailer, the segment is sealed
+// and rests in the outbox, and one index transaction publishes it. From there on
+// nothing of it changes: any number of crashes and retries send the same bytes.
+//
+// Other goroutines put segments: register, store, certify. A certifying
+// transaction also moves the drive's anchor over the contiguous run of
+// generations that are then certified, whatever order the nodes answer in. What
+// the anchor covers is finished: staging lets go of it, and only of it.
+//
+//	claim → pack → cut → seal → outbox → commit → put → certify and anchor → finish
+//
+// This file is that story; each step has a file of its own.
 package commit
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/seal"
-	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
@@ -25,6 +43,12 @@ var (
 	ErrNoAnchor = errors.New("drive has no anchor on the ledger")
 	// ErrOutboxLost reports a segment whose sealed bytes are gone or damaged.
 	ErrOutboxLost = errors.New("sealed segment is lost")
+	// ErrStagingLost reports a file whose staged content is gone.
+	ErrStagingLost = errors.New("staged content is lost")
+	// ErrStopped reports that Run has returned.
+	ErrStopped = errors.New("committer has stopped")
+	// ErrTrailerTooLong reports more changed names than an anchor's window can lead to.
+	ErrTrailerTooLong = errors.New("trailer spans too many segments")
 )
 
 // Config says what a committer works with. All but Policy, Stage and Log are required.
@@ -35,13 +59,16 @@ type Config struct {
 	Keys    *seal.Keyring
 	Ledger  chain.Ledger
 	Policy  Policy
-	Stage   func(name string) // called at each stage of a segment, for tests; nil: none
-	Log     *slog.Logger      // nil means silent
+	// Stage is called before and after each step of a segment, for crash
+	// tests: before-outbox, after-outbox, and so on for register, store,
+	// certify and finish. Nil: nothing is called.
+	Stage func(name string)
+	Log   *slog.Logger // nil means silent
 }
 
-// Policy says when and how segments are made. Zero fields mean the defaults.
+// Policy says when and how segments are made. A zero field means its default.
 type Policy struct {
-	Quiet    time.Duration // without changes before a segment is cut
+	Quiet    time.Duration // without changes until a segment is cut
 	MaxAge   time.Duration // of the oldest change when a segment is cut
 	OpenAge  time.Duration // after which a file that stays open for writing is packed
 	Fill     int64         // bytes waiting that make a segment due at once; 0: a full segment
@@ -49,76 +76,283 @@ type Policy struct {
 	Parallel int           // Puts at a time
 }
 
-// Committer packs, stores and certifies what is staged. Its methods may be called concurrently.
-type Committer struct{}
+// The defaults of a Policy: those of an embedded drive.
+const (
+	DefaultQuiet    = time.Second
+	DefaultMaxAge   = 30 * time.Second
+	DefaultOpenAge  = 5 * time.Minute
+	DefaultEpochs   = 26
+	DefaultParallel = 2
+)
 
-var errUnfinished = errors.New("not there yet")
+// Committer packs, stores and certifies what is staged. Its methods may be called concurrently.
+type Committer struct {
+	cfg      Config
+	log      *slog.Logger
+	drive    index.Drive
+	signer   ed25519.PrivateKey // of the anchor
+	ranges   seal.Key           // of the hashes that find unchanged ranges
+	suite    seal.Suite
+	capacity int64 // plaintext bytes of a full segment
+
+	changed signal  // something was packed, put, anchored or finished, or failed
+	clock   clock   // when the next segment is due
+	flights flights // segments between commit and finish
+	moving  moving  // the anchor on its way
+	drains  drains
+	trouble trouble
+}
 
 // New makes a committer of the drive in cfg.Index. Nothing happens before Recover and Run.
-func New(ctx context.Context, cfg Config) (*Committer, error) { return nil, errUnfinished }
+func New(ctx context.Context, cfg Config) (*Committer, error) {
+	drive, err := cfg.Index.Drive(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("new committer: %w", err)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	sealed := Capacity(cfg.Blobs.Geometry())
+	c := &Committer{
+		cfg: cfg, log: cfg.Log, drive: drive,
+		signer: signer(cfg.Keys), ranges: cfg.Keys.Derive(labelRanges),
+		capacity: plainCapacity(sealed, drive.Plain),
+	}
+	if drive.Plain {
+		c.suite = seal.SuitePlain
+	}
+	c.cfg.Policy.setDefaults(c.capacity)
+	c.flights.init(max(outboxWindow, minOutbox*sealed))
+	c.clock.init()
+	return c, nil
+}
 
-// Recover brings outbox and index together after a crash. It needs no
-// network; call it once before Run and before files are opened for writing.
-func (c *Committer) Recover(ctx context.Context) error { return errUnfinished }
-
-// Reconcile compares the anchor on the ledger with the index and adopts what
-// this machine wrote and did not record. ErrTakenOver, ErrNoAnchor. Run does it too.
-func (c *Committer) Reconcile(ctx context.Context) error { return errUnfinished }
+func (p *Policy) setDefaults(capacity int64) {
+	for field, value := range map[*time.Duration]time.Duration{
+		&p.Quiet: DefaultQuiet, &p.MaxAge: DefaultMaxAge, &p.OpenAge: DefaultOpenAge,
+	} {
+		if *field <= 0 {
+			*field = value
+		}
+	}
+	if p.Fill <= 0 {
+		p.Fill = capacity
+	}
+	if p.Epochs == 0 {
+		p.Epochs = DefaultEpochs
+	}
+	if p.Parallel <= 0 {
+		p.Parallel = DefaultParallel
+	}
+}
 
 // Run commits until ctx ends and then returns nil. It returns ErrTakenOver
-// when this machine may no longer write.
-func (c *Committer) Run(ctx context.Context) error { return errUnfinished }
-
-// Wake tells that something changed in the index.
-func (c *Committer) Wake() {}
-
-// Anchor returns how the drive's anchor moves when these blobs are certified,
-// or nil. It is what blobstore.Config.Anchor calls.
-func (c *Committer) Anchor(ctx context.Context, certifying []walrus.BlobID) (*chain.AnchorUpdate, error) {
-	return nil, errUnfinished
+// when this machine may no longer write. Trouble with nodes, ledger or disk
+// does not end it: see Status.
+func (c *Committer) Run(ctx context.Context) error {
+	if err := c.loadFlights(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.packAll(running) })
+	group.Go(func() error { return c.queueAll(running) })
+	group.Go(func() error { return c.putAll(running) })
+	group.Go(func() error { return c.finishAll(running) })
+	group.Go(func() error { return c.settleAll(running) })
+	err := group.Wait()
+	c.trouble.stop(errors.Join(ErrStopped, err))
+	c.changed.raise()
+	if ctx.Err() != nil && !errors.Is(err, ErrTakenOver) {
+		return nil
+	}
+	return err
 }
 
-// CreateAnchor makes the anchor of the drive in db on the ledger, once: it may
-// be called again after a failure. chain.ErrNoFunds.
-func CreateAnchor(ctx context.Context, ledger chain.Ledger, db *index.DB, keys *seal.Keyring) error {
-	return errUnfinished
+// packAll makes segments whenever they are due.
+func (c *Committer) packAll(ctx context.Context) error {
+	for tries := 0; ; {
+		draining, err := c.waitDue(ctx)
+		if err != nil {
+			return err
+		}
+		p := &packer{c: c, draining: draining}
+		err = p.pass(ctx)
+		c.passed(p, err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			tries = 0
+			continue
+		}
+		c.log.Warn("packing failed", "err", err)
+		if err := pause(ctx, backoff(tries)); err != nil {
+			return err
+		}
+		tries++
+	}
 }
 
-// Progress says how far a Drain has come.
-type Progress struct {
-	Files, FilesTotal int
-	Bytes, BytesTotal int64
+// pass packs what waits now into as many segments as it takes. The last one is
+// cut although it is not full.
+func (p *packer) pass(ctx context.Context) error {
+	defer p.abandon()
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	for more := true; more; {
+		var jobs []index.Job
+		var err error
+		if jobs, more, err = p.claim(ctx); err != nil {
+			return err
+		}
+		for _, job := range jobs {
+			if err := p.take(ctx, job); err != nil {
+				return err
+			}
+		}
+	}
+	return p.cut(ctx)
 }
 
-// PendingError reports what a Drain had to leave behind, and why.
-type PendingError struct {
-	Count int      // files and names that are not certified
-	Paths []string // the first of them
-	Err   error
+// take packs one file, or leaves it for later.
+func (p *packer) take(ctx context.Context, job index.Job) error {
+	par, err := p.load(ctx, job)
+	if err == nil && par != nil {
+		err = p.fill(ctx, par)
+	}
+	if err != nil {
+		return p.putBack(ctx, job, err)
+	}
+	return nil
 }
 
-func (e *PendingError) Error() string { return fmt.Sprintf("%d not certified: %v", e.Count, e.Err) }
-
-// Unwrap returns the reason.
-func (e *PendingError) Unwrap() error { return e.Err }
-
-// Drain waits until all that existed when it was called is certified and the
-// anchor names it, files open for writing included. It returns a *PendingError
-// when that cannot be reached, or when ctx ends before.
-func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error { return errUnfinished }
-
-// Status says what a committer is at.
-type Status struct {
-	Jobs       int    // files waiting to be packed
-	InFlight   int    // segments packed and not certified
-	Generation uint64 // named by the anchor
-	Dirty      int64  // bytes of files, by state
-	Staged     int64
-	Storing    int64
-	Certified  int64
-	LastError  string
-	Problems   []string // what needs a person
+// cut ends the open segment: the trailer is cut, all is sealed, rests in the
+// outbox and is committed. A segment that would publish nothing is not made.
+func (p *packer) cut(ctx context.Context) error {
+	if p.open != nil && p.open.moved() {
+		return errMoved
+	}
+	trailer, encoded, err := p.cutTrailer(ctx)
+	if err != nil || trailer == nil {
+		return err
+	}
+	segments, err := p.seal(trailer, encoded)
+	if err != nil {
+		return err
+	}
+	if err := p.commit(ctx, trailer, segments); err != nil {
+		return err
+	}
+	return p.begin(ctx)
 }
 
-// Status returns what the committer is at.
-func (c *Committer) Status(ctx context.Context) (Status, error) { return Status{}, errUnfinished }
+// putAll puts segments, several at a time. A segment that fails holds back the
+// anchor, and not the storing of later ones.
+func (c *Committer) putAll(ctx context.Context) error {
+	if err := c.reconcileFirst(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for range c.cfg.Policy.Parallel {
+		group.Go(func() error {
+			for {
+				f, err := c.flights.next(ctx)
+				if err != nil {
+					return err
+				}
+				err = c.put(ctx, f)
+				if err = c.landed(ctx, f, err); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// put brings one segment from the outbox to certified. Every stage is written
+// down before the next one begins, so that a Put after a crash goes on where
+// this one stopped.
+func (c *Committer) put(ctx context.Context, f flight) error {
+	receipt, err := c.cfg.Index.Receipt(ctx, f.number)
+	if err != nil {
+		return fmt.Errorf("receipt of segment %d: %w", f.number, err)
+	}
+	sealed, err := c.outbox(ctx, f, receipt)
+	if err != nil {
+		return err
+	}
+	_, err = c.cfg.Blobs.Put(ctx, sealed, blobstore.PutOptions{
+		Epochs:     c.cfg.Policy.Epochs,
+		Deletable:  true,
+		Resume:     receipt,
+		Checkpoint: c.checkpoint(ctx, f.number, receipt),
+	})
+	if err != nil {
+		return fmt.Errorf("segment %d: %w", f.number, err)
+	}
+	return nil
+}
+
+// finishAll closes generations, in their order, whenever the anchor has moved.
+func (c *Committer) finishAll(ctx context.Context) error {
+	for tries := 0; ; {
+		moved := c.changed.wait()
+		err := c.finish(ctx)
+		switch {
+		case errors.Is(err, ErrTakenOver):
+			return err
+		case err != nil && ctx.Err() == nil:
+			c.trouble.note(err)
+			c.log.Warn("finishing failed", "err", err)
+			if err := pause(ctx, backoff(tries)); err != nil {
+				return err
+			}
+			tries++
+			continue
+		}
+		tries = 0
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// finish records what the anchor covers and lets go of it: first the index,
+// for good, then staging and outbox.
+func (c *Committer) finish(ctx context.Context) error {
+	generation, due, err := c.anchored(ctx)
+	if err != nil || !due {
+		return err
+	}
+	c.stage("before-finish")
+	files, segments, err := c.cfg.Index.Finish(ctx)
+	if err != nil {
+		return fmt.Errorf("finish: %w", err)
+	}
+	c.stage("after-finish")
+	for _, f := range files {
+		if err := c.finishFile(ctx, f); err != nil {
+			return err
+		}
+	}
+	for _, number := range segments {
+		if err := c.cfg.Staging.RemoveOutbox(number); err != nil {
+			return fmt.Errorf("finish segment %d: %w", number, err)
+		}
+		c.flights.finished(number)
+	}
+	c.log.Debug("segments finished", "op", "finish", "segments", len(segments), "files", len(files))
+	c.moving.finished(generation)
+	c.changed.raise()
+	return nil
+}
+
+func (c *Committer) stage(name string) {
+	if c.cfg.Stage != nil {
+		c.cfg.Stage(name)
+	}
+}

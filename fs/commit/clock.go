@@ -1,0 +1,185 @@
+package commit
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// pollEvery is how often the bytes that wait are counted while changes come in.
+const pollEvery = 100 * time.Millisecond
+
+// clock knows when the next pass of the packer is due.
+type clock struct {
+	kick  chan struct{} // the first change after a rest
+	hurry chan struct{} // a Drain has come
+
+	mu          sync.Mutex // guards the fields below
+	first, last time.Time  // changes since the last pass began; zero: none
+	urgent      bool       // do not wait for quiet
+	retry       time.Time  // when files that were left behind can be tried again; zero: none were
+	left        int64      // their bytes
+	begun, done uint64     // passes
+}
+
+// init makes what may wait from an earlier run due after the usual quiet.
+func (k *clock) init() {
+	k.kick, k.hurry = make(chan struct{}, 1), make(chan struct{}, 1)
+	k.first = time.Now()
+	k.last = k.first
+}
+
+// Wake tells that something changed in the index.
+func (c *Committer) Wake() { c.clock.touch(time.Now()) }
+
+func (k *clock) touch(now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last = now
+	if k.first.IsZero() {
+		k.first = now
+		poke(k.kick)
+	}
+}
+
+// demand asks for a pass at once and returns the number of the one that will
+// have seen everything there is now.
+func (k *clock) demand() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.urgent = true
+	poke(k.hurry)
+	return k.begun + 1
+}
+
+// poke wakes the one goroutine that listens on ch.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// begin notes that a pass begins.
+func (k *clock) begin() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.first, k.last, k.retry = time.Time{}, time.Time{}, time.Time{}
+	k.urgent = false
+	k.begun++
+}
+
+// end notes what the pass left behind.
+func (k *clock) end(l leftover, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left, k.retry = l.bytes, l.retry
+	if ok {
+		k.done = k.begun
+	}
+	k.urgent = k.urgent || !ok // the packer pauses before it asks again
+}
+
+func (k *clock) passes() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.done
+}
+
+// leftover is what a pass could not take.
+type leftover struct {
+	bytes int64
+	retry time.Time // the earliest time at which that may change; zero: unknown
+}
+
+func (l *leftover) add(bytes int64, retry time.Time) {
+	l.bytes += bytes
+	if l.retry.IsZero() || retry.Before(l.retry) {
+		l.retry = retry
+	}
+}
+
+// waitDue waits until a pass is due, and reports whether a Drain waits for it.
+func (c *Committer) waitDue(ctx context.Context) (draining bool, err error) {
+	for {
+		wait, resting := c.dueIn(ctx)
+		if wait <= 0 {
+			c.clock.begin()
+			return c.drains.any(), nil
+		}
+		var kick chan struct{} // changes make no difference unless it is the first
+		if resting {
+			kick = c.clock.kick
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-kick:
+		case <-c.clock.hurry:
+		case <-timer.C:
+			if resting {
+				c.look(ctx)
+			}
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+	}
+}
+
+// dueIn returns how long to wait before the next pass, or before asking again.
+func (c *Committer) dueIn(ctx context.Context) (wait time.Duration, resting bool) {
+	k, policy := &c.clock, &c.cfg.Policy
+	k.mu.Lock()
+	first, last, retry, left, urgent := k.first, k.last, k.retry, k.left, k.urgent
+	k.mu.Unlock()
+	switch {
+	case urgent:
+		return 0, false
+	case !retry.IsZero() && time.Until(retry) <= 0:
+		return 0, false
+	case first.IsZero() && retry.IsZero():
+		return policy.MaxAge, true
+	case first.IsZero():
+		return min(policy.MaxAge, time.Until(retry)), true
+	}
+	if waiting, err := c.cfg.Index.Pending(ctx); err == nil && waiting.Bytes-left >= policy.Fill {
+		return 0, false
+	}
+	wait = min(time.Until(last.Add(policy.Quiet)), time.Until(first.Add(policy.MaxAge)))
+	return min(wait, pollEvery), false
+}
+
+// look finds changes that nobody told of.
+func (c *Committer) look(ctx context.Context) {
+	waiting, err := c.cfg.Index.Pending(ctx)
+	if err == nil && (waiting.Jobs > 0 || waiting.Names) {
+		c.Wake()
+	}
+}
+
+// passed notes how a pass of the packer ended.
+func (c *Committer) passed(p *packer, err error) {
+	if err != nil {
+		c.trouble.note(err)
+	}
+	c.clock.end(p.left, err == nil)
+	c.changed.raise()
+}
+
+// queueAll makes sure that a file that stays open and is never synced is packed too, now and then.
+func (c *Committer) queueAll(ctx context.Context) error {
+	for {
+		if err := pause(ctx, c.cfg.Policy.OpenAge); err != nil {
+			return err
+		}
+		dirty, err := c.queueOpen(ctx)
+		if err != nil {
+			c.log.Warn("open files are not queued", "err", err)
+		}
+		if len(dirty) > 0 {
+			c.Wake()
+		}
+	}
+}

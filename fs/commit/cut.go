@@ -1,0 +1,136 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/walfs/walfs/blobstore/seal"
+	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/index"
+)
+
+// cutTrailer asks the index for the trailer of the open segment. It returns nil
+// when neither content nor rows wait to be published.
+func (p *packer) cutTrailer(ctx context.Context) (*index.Trailer, []byte, error) {
+	completed := make([]index.Packed, len(p.done))
+	for i, par := range p.done {
+		completed[i] = par.packed()
+	}
+	for {
+		flying := p.c.flights.count()
+		trailer, err := p.c.cfg.Index.CutTrailer(ctx, completed)
+		if errors.Is(err, index.ErrInFlight) {
+			if err := p.c.flights.below(ctx, index.MaxInFlight); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("cut segment %d: %w", p.number, err)
+		}
+		if len(p.plain) == 0 && len(trailer.Names)+len(trailer.Inodes)+len(trailer.Contents) == 0 {
+			return nil, nil, nil
+		}
+		encoded, err := index.MarshalTrailer(trailer)
+		if err != nil {
+			return nil, nil, fmt.Errorf("cut segment %d: %w", p.number, err)
+		}
+		parts := p.parts(len(encoded))
+		if parts > index.MaxWindow {
+			return nil, nil, fmt.Errorf("%d segments: %w", parts, ErrTrailerTooLong)
+		}
+		if flying+parts <= index.MaxWindow {
+			return trailer, encoded, nil
+		}
+		// The anchor must be able to list what was in flight at the cut and
+		// all parts. A cut that is not committed is repeated by the next.
+		if err := p.c.flights.below(ctx, index.MaxWindow-parts+1); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// parts returns how many segments an encoded trailer needs, the open one included.
+func (p *packer) parts(encoded int) int {
+	most := int(p.c.capacity) - index.FooterSize
+	rest := encoded - (most - len(p.plain))
+	return 1 + max(0, (rest+most-1)/most)
+}
+
+// seal makes the segments that carry the open segment's data and the trailer,
+// and puts them into the outbox.
+func (p *packer) seal(trailer *index.Trailer, encoded []byte) ([]index.SegmentRow, error) {
+	footer := index.Footer{
+		Drive: p.c.drive.ID, Generation: p.number,
+		Parts: p.parts(len(encoded)), Size: len(encoded), Sum: index.TrailerSum(encoded),
+	}
+	rows := make([]index.SegmentRow, footer.Parts)
+	data := p.plain
+	for i := range rows {
+		n := min(len(encoded), int(p.c.capacity)-index.FooterSize-len(data))
+		footer.Number, footer.Part, footer.PartSize = p.number+uint64(i), i, n
+		end, err := footer.Marshal()
+		if err != nil {
+			return nil, fmt.Errorf("footer of segment %d: %w", footer.Number, err)
+		}
+		plain := append(append(data, encoded[:n]...), end[:]...)
+		if rows[i], err = p.c.sealOne(footer, plain); err != nil {
+			return nil, err
+		}
+		encoded, data = encoded[n:], plain[:0]
+	}
+	return rows, nil
+}
+
+// sealOne seals one segment. From here on its bytes never change: sealing again
+// would use the salt of a blob that may be on the nodes already.
+func (c *Committer) sealOne(footer index.Footer, plain []byte) (index.SegmentRow, error) {
+	sealed, err := c.cfg.Keys.Seal(plain, seal.Options{Suite: c.suite})
+	if err != nil {
+		return index.SegmentRow{}, fmt.Errorf("segment %d: %w", footer.Number, err)
+	}
+	header, err := seal.ParseHeader(sealed)
+	if err != nil {
+		return index.SegmentRow{}, fmt.Errorf("segment %d: %w", footer.Number, err)
+	}
+	c.stage("before-outbox")
+	if err := c.cfg.Staging.PutOutbox(footer.Number, sealed); err != nil {
+		return index.SegmentRow{}, fmt.Errorf("segment %d: %w", footer.Number, err)
+	}
+	c.stage("after-outbox")
+	return index.SegmentRow{
+		Number: footer.Number, Generation: footer.Generation, Part: footer.Part, Parts: footer.Parts,
+		Size: int64(len(sealed)), Header: header, Stage: walrus.Encoded, PackedAt: time.Now(),
+	}, nil
+}
+
+// commit publishes the open segment in the index, tells staging, and lets the
+// segments fly.
+func (p *packer) commit(ctx context.Context, trailer *index.Trailer, segments []index.SegmentRow) error {
+	commit := index.Commit{Trailer: trailer, Segments: segments}
+	for _, par := range p.done {
+		commit.Packed = append(commit.Packed, par.packed())
+	}
+	if p.open != nil {
+		commit.Partials = p.open.fresh
+	}
+	if err := p.c.cfg.Index.CommitSegments(ctx, commit); err != nil {
+		return fmt.Errorf("commit segment %d: %w", p.number, err)
+	}
+	p.c.drains.packed(p, trailer.Generation)
+	p.c.flights.launch(segments)
+	for _, par := range p.done {
+		if err := par.published(); err != nil {
+			// Its blocks stay dirty and go out once more, which costs room and no data.
+			p.c.log.Warn("staging did not note a packed version", "ino", par.job.Ino, "err", err)
+		}
+		delete(p.seen, par.job.Ino)
+	}
+	p.c.log.Debug("segment packed", "op", "commit", "generation", trailer.Generation,
+		"segments", len(segments), "size", len(p.plain), "files", len(p.done), "names", len(trailer.Names))
+	p.done = nil
+	p.c.changed.raise()
+	return nil
+}

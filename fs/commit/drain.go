@@ -1,0 +1,218 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/walfs/walfs/index"
+)
+
+// Progress says how far a Drain has come. Bytes are sizes of files.
+type Progress struct {
+	Files, FilesTotal int
+	Bytes, BytesTotal int64
+}
+
+// PendingError reports what a Drain had to leave behind, and why.
+type PendingError struct {
+	Count int      // files that are not certified; 0: only names are not
+	Paths []string // of the first of them
+	Err   error
+}
+
+func (e *PendingError) Error() string {
+	if e.Count == 0 {
+		return fmt.Sprintf("names are not certified: %v", e.Err)
+	}
+	return fmt.Sprintf("%d files are not certified: %v", e.Count, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *PendingError) Unwrap() error { return e.Err }
+
+const (
+	// pendingPaths is how many paths a PendingError lists.
+	pendingPaths = 10
+	// againAfter is how long a Drain waits before it asks for another pass: the
+	// files of the last one were being written.
+	againAfter = 50 * time.Millisecond
+	// reportEvery is how often progress is told at most.
+	reportEvery = 100 * time.Millisecond
+)
+
+// Drain waits until all that existed when it was called is certified and the
+// anchor names it: files, those open for writing included, names and
+// attributes. It returns a *PendingError when that cannot be reached without a
+// person, or when ctx ends before. Run must be running. Progress may be nil.
+func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
+	d := &drain{started: time.Now()}
+	c.drains.add(d)
+	defer c.drains.remove(d)
+	c.flights.retry()
+	if err := c.aim(ctx, d); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	generation, err := c.packTargets(ctx, d, progress)
+	if err == nil {
+		err = c.awaitAnchor(ctx, d, generation, progress)
+	}
+	if err == nil {
+		err = c.drains.failure(d)
+	}
+	if err != nil {
+		return c.pendingError(ctx, d, err)
+	}
+	return nil
+}
+
+// aim lists what has to be certified, and queues files that nobody closed or synced yet.
+func (c *Committer) aim(ctx context.Context, d *drain) error {
+	dirty, err := c.queueOpen(ctx)
+	if err != nil {
+		return err
+	}
+	c.drains.mu.Lock()
+	defer c.drains.mu.Unlock()
+	d.targets = make(map[index.Ino]*target, len(dirty))
+	for _, attr := range dirty {
+		d.targets[attr.Ino] = &target{version: attr.Version, size: attr.Size}
+	}
+	return nil
+}
+
+// queueOpen makes jobs of dirty files that have none, since they were open all
+// the time, and returns all dirty files.
+func (c *Committer) queueOpen(ctx context.Context) ([]index.Attr, error) {
+	dirty, err := c.cfg.Index.Dirties(ctx)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := c.cfg.Index.Claim(ctx, len(dirty)+1, time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		return nil, err
+	}
+	queued := make(map[index.Ino]uint64, len(jobs))
+	for _, job := range jobs {
+		queued[job.Ino] = job.Version
+	}
+	for i := range dirty {
+		attr := &dirty[i]
+		if queued[attr.Ino] == attr.Version {
+			continue
+		}
+		mtime := attr.Mtime
+		if file, ok, err := c.cfg.Staging.Lookup(attr.Ino); err == nil && ok {
+			attr.Size, mtime = file.Size(), file.Mtime()
+			file.Release()
+		}
+		err = c.cfg.Index.Queue(ctx, attr.Ino, index.Queued{Size: attr.Size, Mtime: mtime})
+		if err != nil && !errors.Is(err, index.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return dirty, nil
+}
+
+// packTargets waits for passes of the packer until each target is published,
+// gone, or cannot be packed. It returns the generation that has all of it.
+func (c *Committer) packTargets(ctx context.Context, d *drain, progress func(Progress)) (uint64, error) {
+	for again := againAfter; ; again = min(2*again, time.Second) {
+		want := c.clock.demand()
+		err := c.waitFor(ctx, d, progress, func() (bool, error) {
+			if c.clock.passes() >= want {
+				return true, nil
+			}
+			// The packer may be waiting for room that a refused segment takes.
+			return false, c.flights.refusedSince(d.started, c.flights.last())
+		})
+		if err != nil {
+			return 0, err
+		}
+		left, err := c.recheck(ctx, d)
+		if err != nil || left == 0 {
+			return c.flights.last(), err
+		}
+		if err := pause(ctx, again); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// recheck asks the index for the targets that are not known to be packed, and
+// returns how many have to be waited for.
+func (c *Committer) recheck(ctx context.Context, d *drain) (left int, err error) {
+	for _, ino := range c.drains.waiting(d) {
+		attr, err := c.cfg.Index.Get(ctx, ino)
+		if err != nil && !errors.Is(err, index.ErrNotExist) {
+			return 0, fmt.Errorf("inode %d: %w", ino, err)
+		}
+		gone := err != nil || attr.Nlink == 0
+		failed := c.trouble.failure(ino)
+		c.drains.mu.Lock()
+		t := d.targets[ino]
+		switch {
+		case gone:
+			delete(d.targets, ino)
+		case attr.PubVersion >= t.version:
+			t.publish(c.flights.last())
+		case failed != nil:
+			t.err = failed
+		default:
+			left++
+		}
+		c.drains.mu.Unlock()
+	}
+	return left, nil
+}
+
+// awaitAnchor waits until the anchor covers a generation and it is finished.
+func (c *Committer) awaitAnchor(ctx context.Context, d *drain, generation uint64, progress func(Progress)) error {
+	return c.waitFor(ctx, d, progress, func() (bool, error) {
+		if c.moving.closedAt() >= generation {
+			return true, nil
+		}
+		return false, c.flights.refusedSince(d.started, generation)
+	})
+}
+
+// waitFor waits until done says so, which is asked whenever something changed,
+// and tells how far the drain has come.
+func (c *Committer) waitFor(ctx context.Context, d *drain, progress func(Progress), done func() (bool, error)) error {
+	var told time.Time
+	for {
+		changed := c.changed.wait()
+		ok, err := done()
+		if err == nil && !ok {
+			err = c.trouble.stopped()
+		}
+		if last := ok || err != nil; progress != nil && (last || time.Since(told) >= reportEvery) {
+			told = time.Now()
+			progress(c.drains.progress(d, c.moving.closedAt()))
+		}
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// pendingError says what of a drain is not certified.
+func (c *Committer) pendingError(ctx context.Context, d *drain, cause error) error {
+	ctx = context.WithoutCancel(ctx)
+	left := c.drains.left(d, c.moving.closedAt())
+	e := &PendingError{Count: len(left), Err: cause}
+	for _, ino := range left[:min(len(left), pendingPaths)] {
+		path, err := c.cfg.Index.Path(ctx, ino)
+		if err != nil {
+			path = fmt.Sprintf("inode %d", ino)
+		}
+		e.Paths = append(e.Paths, path)
+	}
+	return e
+}

@@ -1,0 +1,290 @@
+package commit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
+)
+
+const (
+	// claimMax is how many jobs are claimed at a time.
+	claimMax = 4096
+	// wholeBelow is how many bytes are not split between segments where the
+	// next segment can take them together.
+	wholeBelow = 128 << 10
+	// holeMin is the shortest run of zeros, in bytes, that becomes a hole.
+	holeMin = 64 << 10
+	// copyAfter is how often a file may move while it is read until it is
+	// packed from a copy.
+	copyAfter = 2
+)
+
+// errMoved reports a file that was written while it was being packed.
+var errMoved = errors.New("file was written meanwhile")
+
+// packer is one pass: it fills segments one after the other.
+type packer struct {
+	c        *Committer
+	draining bool // files open for writing are taken too
+
+	number   uint64    // of the open segment
+	plain    []byte    // its extent bytes so far
+	reserved int       // bytes that its trailer will need, estimated
+	done     []*parcel // the versions that it completes
+	open     *parcel   // the file being packed
+
+	seen  map[index.Ino]bool // jobs that this pass need not look at again
+	left  leftover
+	piece []byte
+}
+
+// begin opens the next segment, once there is room for it.
+func (p *packer) begin(ctx context.Context) (err error) {
+	if err := p.c.flights.room(ctx); err != nil {
+		return err
+	}
+	if p.number, err = p.c.cfg.Index.NextSegment(ctx); err != nil {
+		return fmt.Errorf("number of the next segment: %w", err)
+	}
+	if p.plain == nil {
+		p.plain = make([]byte, 0, p.c.capacity)
+		p.piece = make([]byte, index.HashRange)
+		p.seen = map[index.Ino]bool{}
+	}
+	p.plain, p.reserved, p.done = p.plain[:0], 0, nil
+	if p.open != nil {
+		p.open.start, p.open.fresh = 0, nil
+	}
+	return nil
+}
+
+// claim returns the next jobs, and whether there may be more.
+func (p *packer) claim(ctx context.Context) (jobs []index.Job, more bool, err error) {
+	now := time.Now()
+	if p.draining {
+		now = now.AddDate(1, 0, 0) // failed ones are tried again
+	}
+	limit := claimMax + len(p.seen)
+	all, err := p.c.cfg.Index.Claim(ctx, limit, now)
+	if err != nil {
+		return nil, false, fmt.Errorf("claim: %w", err)
+	}
+	for _, job := range all {
+		if !p.seen[job.Ino] {
+			p.seen[job.Ino] = true
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs, len(all) == limit && len(jobs) > 0, nil
+}
+
+// load takes a snapshot of a file. It returns nil for one that is not packed now.
+func (p *packer) load(ctx context.Context, job index.Job) (*parcel, error) {
+	attr, err := p.c.cfg.Index.Get(ctx, job.Ino)
+	if errors.Is(err, index.ErrNotExist) || err == nil && (attr.Nlink == 0 || attr.Version == attr.PubVersion) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inode %d: %w", job.Ino, err)
+	}
+	file, ok, err := p.c.cfg.Staging.Lookup(job.Ino)
+	if err != nil {
+		return nil, &fileError{err}
+	}
+	if !ok {
+		return p.loadEmpty(job, attr)
+	}
+	if wait := p.c.cfg.Policy.OpenAge - time.Since(job.Queued); file.Writers() > 0 && !p.draining && wait > 0 {
+		file.Release()
+		p.left.add(job.Size, time.Now().Add(wait))
+		return nil, nil
+	}
+	snapshot := file.Writers() > 0 || p.c.trouble.moves(job.Ino) >= copyAfter
+	pack, err := file.Pack(ctx, snapshot)
+	if err != nil {
+		file.Release()
+		return nil, &fileError{err}
+	}
+	par := newParcel(job, attr, file, pack)
+	if par.version <= attr.PubVersion {
+		par.drop()
+		return nil, nil
+	}
+	return par, nil
+}
+
+// loadEmpty makes the parcel of a file of which staging holds nothing: right
+// for one that is empty.
+func (p *packer) loadEmpty(job index.Job, attr index.Attr) (*parcel, error) {
+	if attr.Size > 0 {
+		return nil, &fileError{ErrStagingLost}
+	}
+	return newParcel(job, attr, nil, &staging.Pack{Version: attr.Version, Mtime: attr.Mtime}), nil
+}
+
+// fill lays the changed ranges of a file into segments.
+func (p *packer) fill(ctx context.Context, par *parcel) error {
+	ranges := par.ranges()
+	p.open, par.start = par, len(p.plain)
+	if need := bytesOf(ranges); need <= wholeBelow && need > p.room() {
+		if err := p.cut(ctx); err != nil {
+			return err
+		}
+	}
+	for _, r := range ranges {
+		if r.Hole {
+			par.hole(r.Off, r.Len)
+			continue
+		}
+		for off, end := r.Off, r.Off+r.Len; off < end; {
+			next := min(end, (off/index.HashRange+1)*index.HashRange)
+			if err := p.store(ctx, par, off, next-off); err != nil {
+				return err
+			}
+			off = next
+		}
+	}
+	if par.moved() {
+		return errMoved
+	}
+	p.open = nil
+	p.done = append(p.done, par)
+	p.reserved += par.trailerSize()
+	p.c.trouble.settled(par.job.Ino)
+	return nil
+}
+
+// store packs a range that lies within one hash range: as the old extents if it
+// did not change after all, else as holes and data.
+func (p *packer) store(ctx context.Context, par *parcel, off, n int64) error {
+	b := p.piece[:n]
+	if got, err := par.pack.ReadAt(b, off); int64(got) < n {
+		return &fileError{fmt.Errorf("read %d bytes at %d: %w", n, off, err)}
+	}
+	if par.moved() {
+		return errMoved
+	}
+	same, err := p.unchanged(ctx, par, b, off)
+	if err != nil || same {
+		return err
+	}
+	for len(b) > 0 {
+		data, zeros := split(b)
+		if err := p.add(ctx, par, b[:data], off); err != nil {
+			return err
+		}
+		par.hole(off+int64(data), int64(zeros))
+		b = b[data+zeros:]
+		off += int64(data + zeros)
+	}
+	return nil
+}
+
+// add appends data to the open segment, and to the next ones where it is full.
+func (p *packer) add(ctx context.Context, par *parcel, b []byte, off int64) error {
+	for len(b) > 0 {
+		n := min(int64(len(b)), p.room())
+		if n < int64(len(b)) {
+			n -= n % staging.BlockSize
+		}
+		if n <= 0 {
+			if err := p.cut(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		par.put(index.Op{Off: off, Len: n, Segment: p.number, Pos: int64(len(p.plain))})
+		p.plain = append(p.plain, b[:n]...)
+		b, off = b[n:], off+n
+	}
+	return nil
+}
+
+// room returns how many bytes of data the open segment still takes. What the
+// trailer needs is kept free, up to half of the segment; the rest of a longer
+// one goes into segments that follow.
+func (p *packer) room() int64 {
+	reserved := p.reserved + index.FooterSize
+	if p.open != nil {
+		reserved += p.open.trailerSize()
+	}
+	return p.c.capacity - int64(len(p.plain)) - min(int64(reserved), p.c.capacity/2)
+}
+
+// putBack leaves out a file that could not be packed. Only trouble that is not
+// the file's own ends the pass.
+func (p *packer) putBack(ctx context.Context, job index.Job, err error) error {
+	if par := p.open; par != nil {
+		p.plain = p.plain[:par.start]
+		p.open = nil
+		par.drop()
+	}
+	var own *fileError
+	switch {
+	case errors.Is(err, errMoved):
+		p.c.trouble.moved(job.Ino)
+		p.left.add(job.Size, time.Now().Add(p.c.cfg.Policy.Quiet))
+	case errors.Is(err, staging.ErrBusy):
+		p.left.add(job.Size, time.Now().Add(p.c.cfg.Policy.Quiet))
+	case errors.As(err, &own):
+		retry := time.Now().Add(backoff(job.Tries))
+		p.left.add(job.Size, retry)
+		p.c.trouble.fileFailed(job.Ino, own.err)
+		if err := p.c.cfg.Index.JobFailed(ctx, job.Ino, own.err, retry); err != nil && !errors.Is(err, index.ErrNotExist) {
+			return fmt.Errorf("inode %d: %w", job.Ino, err)
+		}
+	default:
+		return err
+	}
+	return nil
+}
+
+// abandon lets go of what was not committed.
+func (p *packer) abandon() {
+	if p.open != nil {
+		p.open.drop()
+	}
+	for _, par := range p.done {
+		par.drop()
+	}
+	p.open, p.done = nil, nil
+}
+
+// fileError is trouble with one file that does not touch the others.
+type fileError struct{ err error }
+
+func (e *fileError) Error() string { return e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
+
+// split returns the lengths of the data that b begins with and of the zeros
+// behind it that are worth a hole. B begins at a multiple of the block size.
+func split(b []byte) (data, zeros int) {
+	for pos := 0; pos < len(b); {
+		run := zeroBlocks(b[pos:])
+		if run >= holeMin || run == len(b) {
+			return pos, run
+		}
+		pos = min(len(b), pos+max(run, staging.BlockSize))
+	}
+	return len(b), 0
+}
+
+var zeroBlock [staging.BlockSize]byte
+
+// zeroBlocks returns how many bytes of whole blocks of zeros b begins with. The
+// end of a file counts as a block.
+func zeroBlocks(b []byte) (n int) {
+	for n < len(b) {
+		block := b[n:min(len(b), n+staging.BlockSize)]
+		if !bytes.Equal(block, zeroBlock[:len(block)]) {
+			return n
+		}
+		n += len(block)
+	}
+	return n
+}

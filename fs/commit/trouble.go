@@ -1,0 +1,155 @@
+package commit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/walfs/walfs/index"
+)
+
+// trouble remembers what went wrong and who is to blame.
+type trouble struct {
+	mu     sync.Mutex // guards the fields below
+	last   error
+	end    error               // Run has returned
+	files  map[index.Ino]error // that could not be packed
+	moving map[index.Ino]int   // how often a file was written while it was packed
+}
+
+func (t *trouble) note(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = err
+}
+
+// stop notes that Run has returned.
+func (t *trouble) stop(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end = err
+}
+
+// stopped returns why nothing is committed any more, or nil.
+func (t *trouble) stopped() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.end
+}
+
+// fileFailed notes that a file cannot be packed.
+func (t *trouble) fileFailed(ino index.Ino, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.files == nil {
+		t.files = map[index.Ino]error{}
+	}
+	t.files[ino] = err
+}
+
+// failure returns why a file cannot be packed, or nil.
+func (t *trouble) failure(ino index.Ino) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.files[ino]
+}
+
+// moved notes that a file was written while it was packed.
+func (t *trouble) moved(ino index.Ino) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.moving == nil {
+		t.moving = map[index.Ino]int{}
+	}
+	t.moving[ino]++
+}
+
+func (t *trouble) moves(ino index.Ino) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.moving[ino]
+}
+
+// settled notes that a file was packed.
+func (t *trouble) settled(ino index.Ino) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.files, ino)
+	delete(t.moving, ino)
+}
+
+// Status says what a committer is at. Bytes are the live sizes of regular files, by state.
+type Status struct {
+	Jobs       int    // files waiting to be packed
+	InFlight   int    // segments packed and not certified
+	Generation uint64 // that the anchor names
+	Dirty      int64
+	Staged     int64
+	Storing    int64
+	Certified  int64
+	LastError  string
+	Problems   []string // what needs a person
+}
+
+// Status returns what the committer is at.
+func (c *Committer) Status(ctx context.Context) (Status, error) {
+	usage, err := c.cfg.Index.Usage(ctx)
+	if err != nil {
+		return Status{}, fmt.Errorf("status: %w", err)
+	}
+	waiting, err := c.cfg.Index.Pending(ctx)
+	if err != nil {
+		return Status{}, fmt.Errorf("status: %w", err)
+	}
+	s := Status{
+		Jobs: waiting.Jobs, InFlight: waiting.Segments,
+		Dirty: usage.Dirty, Staged: usage.Staged, Storing: usage.Storing, Certified: usage.Certified,
+	}
+	anchor, err := c.recorded(ctx)
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+	} else if anchor.Anchor != nil {
+		s.Generation = anchor.Anchor.Generation
+	}
+	s.Problems = append(s.Problems, c.flights.problems()...)
+	s.Problems = append(s.Problems, c.trouble.problems()...)
+	c.trouble.mu.Lock()
+	defer c.trouble.mu.Unlock()
+	if c.trouble.last != nil {
+		s.LastError = c.trouble.last.Error()
+	}
+	return s, nil
+}
+
+// problems says which segments do not get on.
+func (f *flights) problems() (list []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fl := range f.open {
+		switch {
+		case fl.err == nil:
+		case fl.refused:
+			list = append(list, fl.err.Error())
+		case fl.tries >= warnAfter:
+			list = append(list, fmt.Sprintf("%v (tried %d times)", fl.err, fl.tries))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// warnAfter is after how many failed tries a segment is a problem.
+const warnAfter = 4
+
+func (t *trouble) problems() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.files) == 0 {
+		return nil
+	}
+	for ino, err := range t.files {
+		return []string{fmt.Sprintf("%d files cannot be packed; inode %d: %v", len(t.files), ino, err)}
+	}
+	return nil
+}
