@@ -1,10 +1,12 @@
-// Package index keeps a drive's names, inodes, extents, segments and jobs in SQLite.
 package index
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,35 +16,34 @@ type Ino uint64
 // Root is the inode of the drive's root directory.
 const Root Ino = 1
 
-// The errors that callers branch on.
-var (
-	ErrNotExist = errors.New("no such name or inode")
-	ErrExist    = errors.New("name exists")
-	ErrNotDir   = errors.New("not a directory")
-	ErrIsDir    = errors.New("is a directory")
-	ErrNotEmpty = errors.New("directory is not empty")
-	ErrLoop     = errors.New("directory would contain itself")
-	ErrName     = errors.New("invalid name")
-	ErrNameLong = errors.New("name is longer than 255 bytes")
-	ErrLinks    = errors.New("too many links")
-	ErrRange    = errors.New("number out of range")
-	ErrNoAttr   = errors.New("no such attribute")
-	ErrAttrSize = errors.New("attribute too large")
-
-	ErrNoDrive  = errors.New("index holds no drive")
-	ErrNewer    = errors.New("index was written by a newer version")
-	ErrCorrupt  = errors.New("index is damaged")
-	ErrInFlight = errors.New("too many segments are not certified yet")
-	ErrStale    = errors.New("out of date")
-	ErrTrailer  = errors.New("malformed trailer")
-	ErrAnchor   = errors.New("malformed or forged anchor")
-)
-
 // Config is what Open needs besides a context.
 type Config struct {
 	Path string // of the database file
 	Log  *slog.Logger
 	Now  func() time.Time
+}
+
+// DB is an open index. Its methods may be called concurrently; each is one
+// transaction. Transactions are short and never wait for anything but the
+// disk, so none of them is given up because a context ends.
+type DB struct {
+	log *slog.Logger
+	now func() time.Time
+
+	// mu is held for the length of each write transaction and guards the fields below.
+	mu     sync.Mutex
+	writer *conn
+	state  state
+	closed bool
+
+	// barrierMu guards barrier, the requests that share the next FULL transaction.
+	barrierMu sync.Mutex
+	barrier   []*request
+
+	readers chan *conn // those not in use
+	pool    int        // how many there are
+	latest  atomic.Pointer[state]
+	unclean bool
 }
 
 // Drive is what the index knows of the drive as a whole.
@@ -52,28 +53,85 @@ type Drive struct {
 	Plain  bool     // segments are not encrypted
 }
 
-// DB is an open index. Its methods may be called concurrently; each is one
-// transaction. A context that ends while a transaction runs does not stop it.
-type DB struct{}
+// Init writes down, FULL, which drive the index belongs to, once. ErrExist: it has one.
+func (db *DB) Init(ctx context.Context, d Drive) error {
+	return db.full(func(tx *txn) error { return tx.init(d) })
+}
 
-var errUnfinished = errors.New("not there yet")
-
-// Open opens the index, creates it with an empty root directory, or migrates
-// it. It returns ErrNewer or ErrCorrupt for a file that it cannot use.
-func Open(ctx context.Context, c Config) (*DB, error) { return nil, errUnfinished }
-
-// Close writes the log into the database file and closes it.
-func (db *DB) Close() error { return errUnfinished }
-
-// Init writes down which drive the index belongs to, once. ErrExist: it has one.
-func (db *DB) Init(ctx context.Context, d Drive) error { return errUnfinished }
+func (tx *txn) init(d Drive) error {
+	if _, err := tx.one(sqlMeta, metaDrive); err == nil {
+		return fmt.Errorf("init: %w", ErrExist)
+	} else if !errors.Is(err, errNoRow) {
+		return err
+	}
+	return errors.Join(
+		tx.run(sqlSetMeta, metaDrive, d.ID[:]),
+		tx.run(sqlSetMeta, metaWriter, d.Writer[:]),
+		tx.run(sqlSetMeta, metaPlain, truth(d.Plain)),
+	)
+}
 
 // Drive returns what Init wrote, or ErrNoDrive.
-func (db *DB) Drive(ctx context.Context) (Drive, error) { return Drive{}, errUnfinished }
+func (db *DB) Drive(ctx context.Context) (Drive, error) {
+	var d Drive
+	err := db.snapshot(func(c *conn) (err error) {
+		d, err = c.drive()
+		return err
+	})
+	return d, err
+}
+
+func (c *conn) drive() (Drive, error) {
+	var d Drive
+	r, err := c.one(sqlMeta, metaDrive)
+	if errors.Is(err, errNoRow) {
+		return d, ErrNoDrive
+	}
+	if err != nil {
+		return d, err
+	}
+	copy(d.ID[:], r.bytes(0))
+	if r, err = c.one(sqlMeta, metaWriter); err != nil {
+		return d, err
+	}
+	copy(d.Writer[:], r.bytes(0))
+	plain, err := c.int(sqlMeta, metaPlain)
+	d.Plain = plain != 0
+	return d, err
+}
 
 // Boot notes which boot of the machine the index is used in and reports
 // whether there was another one since the last call. Then what was packed of
-// versions that are not complete yet is forgotten.
+// versions that are not complete yet is forgotten, since staging may have lost
+// what was written after the last barrier.
 func (db *DB) Boot(ctx context.Context, bootID string) (rebooted bool, err error) {
-	return false, errUnfinished
+	err = db.full(func(tx *txn) error {
+		r, err := tx.one(sqlMeta, metaBoot)
+		switch {
+		case errors.Is(err, errNoRow):
+		case err != nil:
+			return err
+		case r.text(0) == bootID:
+			return nil
+		default:
+			rebooted = true
+			if err := tx.run(`DELETE FROM partials`); err != nil {
+				return err
+			}
+		}
+		return tx.run(sqlSetMeta, metaBoot, bootID)
+	})
+	return rebooted, err
+}
+
+// Unclean reports whether the index was not closed the last time it was used.
+// Nothing is wrong then; it is a good moment for Check.
+func (db *DB) Unclean() bool { return db.unclean }
+
+// truth returns how a boolean is stored.
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -2,12 +2,14 @@ package index
 
 import "github.com/walfs/walfs/blobstore/walrus"
 
-// Trailer is the index rows of one generation.
+// Trailer is the index rows of one generation. Each list is sorted by its key
+// and holds a key once.
 type Trailer struct {
 	Drive      [16]byte
 	Generation uint64 // number of the first segment that carries it
 	Previous   uint64 // the generation before; 0: none
 	Time       int64  // of the cut, Unix time in nanoseconds
+	NextIno    Ino    // greater than every number given out before the cut
 	Segments   []TrailerSegment
 	Inodes     []InodeRow
 	Contents   []ContentRow
@@ -53,33 +55,3 @@ type NameRow struct {
 	Name   []byte
 	Ino    Ino
 }
-
-// MarshalTrailer returns the encoded trailer.
-func MarshalTrailer(t *Trailer) ([]byte, error) { return nil, errUnfinished }
-
-// UnmarshalTrailer reads what MarshalTrailer wrote, or returns ErrTrailer.
-func UnmarshalTrailer(b []byte) (*Trailer, error) { return nil, errUnfinished }
-
-// FooterSize is the length in bytes of a footer.
-const FooterSize = 64
-
-// Footer is the end of a segment's plaintext. It says which part of which
-// encoded trailer stands before it.
-type Footer struct {
-	Drive       [16]byte
-	Number      uint64 // of the segment
-	Generation  uint64 // number of the first segment of the trailer
-	Part, Parts int
-	PartSize    int    // bytes of this part
-	Size        int    // bytes of the whole encoded trailer
-	Sum         uint32 // CRC32C of the whole encoded trailer
-}
-
-// Marshal returns the 64 bytes of the footer.
-func (f Footer) Marshal() ([FooterSize]byte, error) { return [FooterSize]byte{}, errUnfinished }
-
-// ParseFooter reads the last FooterSize bytes of b, or returns ErrTrailer.
-func ParseFooter(b []byte) (Footer, error) { return Footer{}, errUnfinished }
-
-// TrailerSum returns the CRC32C that footers hold of an encoded trailer.
-func TrailerSum(encoded []byte) uint32 { return 0 }

@@ -1,6 +1,11 @@
 package index
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // XattrFlags restrict SetXattr.
 type XattrFlags int
@@ -11,24 +16,121 @@ const (
 	XattrReplace XattrFlags = 2 // ErrNoAttr when it does not
 )
 
+// Limits of extended attributes in bytes. Source: XATTR_NAME_MAX and
+// XATTR_SIZE_MAX of Linux; the sum over a file is ours.
+const (
+	MaxXattrName  = 255
+	MaxXattrValue = 64 << 10
+	MaxXattrs     = 1 << 20
+)
+
 // Xattr is an extended attribute.
 type Xattr struct {
 	Name  string
 	Value []byte
 }
 
+const sqlXattr = `SELECT value FROM xattrs WHERE ino = ? AND name = ?`
+
 // GetXattr returns a value, or ErrNoAttr.
-func (db *DB) GetXattr(ctx context.Context, ino Ino, name string) ([]byte, error) {
-	return nil, errUnfinished
+func (db *DB) GetXattr(ctx context.Context, ino Ino, name string) (value []byte, err error) {
+	err = db.view(func(c *conn) error {
+		r, err := c.one(sqlXattr, ino, []byte(name))
+		if errors.Is(err, errNoRow) {
+			return ErrNoAttr
+		}
+		if err == nil {
+			value = r.bytes(0)
+		}
+		return err
+	})
+	return value, err
 }
 
-// SetXattr sets a value of at most 64 KiB. ErrAttrSize, ErrRange (name too long), ErrExist, ErrNoAttr.
+// SetXattr sets a value. ErrAttrSize: it is longer than MaxXattrValue, or all
+// of the inode's together than MaxXattrs. ErrRange: an impossible name.
+// ErrExist, ErrNoAttr: by the flags.
 func (db *DB) SetXattr(ctx context.Context, ino Ino, name string, value []byte, flags XattrFlags) error {
-	return errUnfinished
+	if err := checkXattr(name, value); err != nil {
+		return err
+	}
+	return db.update(func(tx *txn) error {
+		_, err := tx.one(sqlXattr, ino, []byte(name))
+		exists := err == nil
+		switch {
+		case err != nil && !errors.Is(err, errNoRow):
+			return err
+		case exists && flags&XattrCreate != 0:
+			return ErrExist
+		case !exists && flags&XattrReplace != 0:
+			return ErrNoAttr
+		}
+		err = tx.run(`INSERT INTO xattrs (ino, name, value) VALUES (?, ?, ?)
+			ON CONFLICT (ino, name) DO UPDATE SET value = excluded.value`, ino, []byte(name), nonNil(value))
+		if err != nil {
+			return err
+		}
+		total, err := tx.int(`SELECT sum(length(name) + length(value)) FROM xattrs WHERE ino = ?`, ino)
+		if err != nil {
+			return err
+		}
+		if total > MaxXattrs {
+			return fmt.Errorf("attributes of %d bytes: %w", total, ErrAttrSize)
+		}
+		return tx.changed(ino)
+	})
+}
+
+func checkXattr(name string, value []byte) error {
+	switch {
+	case name == "", len(name) > MaxXattrName, strings.IndexByte(name, 0) >= 0:
+		return fmt.Errorf("attribute name of %d bytes: %w", len(name), ErrRange)
+	case len(value) > MaxXattrValue:
+		return fmt.Errorf("attribute of %d bytes: %w", len(value), ErrAttrSize)
+	}
+	return nil
+}
+
+// changed notes a change of an inode's attributes now.
+func (tx *txn) changed(ino Ino) error {
+	n, err := tx.exec(`UPDATE inodes SET ctime = ?, generation = ? WHERE ino = ?`, tx.now, tx.st.open, ino)
+	if err == nil && n == 0 {
+		return missing(errNoRow, ino)
+	}
+	return err
 }
 
 // ListXattr returns the names in ascending order.
-func (db *DB) ListXattr(ctx context.Context, ino Ino) ([]string, error) { return nil, errUnfinished }
+func (db *DB) ListXattr(ctx context.Context, ino Ino) (names []string, err error) {
+	err = db.view(func(c *conn) error {
+		return c.query(`SELECT name FROM xattrs WHERE ino = ? ORDER BY name`, func(r row) error {
+			names = append(names, string(r.bytes(0)))
+			return nil
+		}, ino)
+	})
+	return names, err
+}
 
 // RemoveXattr removes an attribute, or returns ErrNoAttr.
-func (db *DB) RemoveXattr(ctx context.Context, ino Ino, name string) error { return errUnfinished }
+func (db *DB) RemoveXattr(ctx context.Context, ino Ino, name string) error {
+	return db.update(func(tx *txn) error {
+		n, err := tx.exec(`DELETE FROM xattrs WHERE ino = ? AND name = ?`, ino, []byte(name))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrNoAttr
+		}
+		return tx.changed(ino)
+	})
+}
+
+// xattrs returns all attributes of an inode by ascending name.
+func (c *conn) xattrs(ino Ino) ([]Xattr, error) {
+	var list []Xattr
+	err := c.query(`SELECT name, value FROM xattrs WHERE ino = ? ORDER BY name`, func(r row) error {
+		list = append(list, Xattr{Name: string(r.bytes(0)), Value: r.bytes(1)})
+		return nil
+	}, ino)
+	return list, err
+}

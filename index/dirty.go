@@ -1,0 +1,191 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Queued is what Queue writes down of a file.
+type Queued struct {
+	Size  int64
+	Mtime int64 // Unix time in nanoseconds
+}
+
+// Held is what staging holds of a file at a barrier.
+type Held struct {
+	Ino    Ino
+	Size   int64
+	Base   int64 // smallest size since the published version was snapshotted
+	Mtime  int64
+	Blocks []byte // packed bitmap of held 4 KiB blocks, zstd
+}
+
+// errNeedsBarrier ends a NORMAL transaction that would have to be FULL.
+var errNeedsBarrier = errors.New("needs a barrier")
+
+// MarkDirty raises the version of a regular file and marks it open-dirty. The
+// commit is FULL when the file was clean and has published content, since then
+// staging is about to differ from what certified blobs hold. ErrRange: not a
+// regular file.
+func (db *DB) MarkDirty(ctx context.Context, ino Ino) (version uint64, err error) {
+	err = db.update(func(tx *txn) error {
+		version, err = tx.markDirty(ino, false)
+		return err
+	})
+	if !errors.Is(err, errNeedsBarrier) {
+		return version, err
+	}
+	err = db.full(func(tx *txn) error {
+		version, err = tx.markDirty(ino, true)
+		return err
+	})
+	return version, err
+}
+
+func (tx *txn) markDirty(ino Ino, inBarrier bool) (uint64, error) {
+	a, err := tx.attr(ino)
+	if err != nil {
+		return 0, err
+	}
+	if !a.IsRegular() {
+		return 0, fmt.Errorf("inode %d is no regular file: %w", ino, ErrRange)
+	}
+	version := a.Version + 1
+	if a.Dirty {
+		if err := tx.run(`DELETE FROM partials WHERE ino = ?`, ino); err != nil {
+			return 0, err
+		}
+		return version, tx.run(`UPDATE inodes SET version = ? WHERE ino = ?`, version, ino)
+	}
+	if a.PubVersion > 0 && !inBarrier {
+		return 0, errNeedsBarrier
+	}
+	return version, tx.run(`UPDATE inodes SET version = ?, dirty = 1, touched = 0 WHERE ino = ?`, version, ino)
+}
+
+// Queue writes size and mtime of a dirty file into its row and adds a job for
+// its version. A file that is clean keeps both, and one without a link gets no job.
+func (db *DB) Queue(ctx context.Context, ino Ino, q Queued) error {
+	if q.Size < 0 {
+		return fmt.Errorf("size %d of inode %d: %w", q.Size, ino, ErrRange)
+	}
+	return db.update(func(tx *txn) error { return tx.queue(ino, q) })
+}
+
+func (tx *txn) queue(ino Ino, q Queued) error {
+	n, err := tx.inode(ino)
+	if err != nil {
+		return err
+	}
+	if !n.IsRegular() {
+		return fmt.Errorf("inode %d is no regular file: %w", ino, ErrRange)
+	}
+	if !n.Dirty {
+		return tx.settle(&n, q)
+	}
+	if err := tx.resize(&n, q); err != nil {
+		return err
+	}
+	if n.touched {
+		if err := tx.run(`UPDATE inodes SET touched = 0 WHERE ino = ?`, ino); err != nil {
+			return err
+		}
+	}
+	if n.Nlink == 0 {
+		return nil
+	}
+	return tx.run(`INSERT INTO jobs (ino, version, queued, tries, next) VALUES (?, ?, ?, 0, 0)
+		ON CONFLICT (ino) DO UPDATE SET version = excluded.version, tries = 0, next = 0, error = NULL
+		WHERE version <> excluded.version`, ino, n.Version, tx.now)
+}
+
+// settle takes over the last mtime of a version that was packed while the file
+// was still open and its mtime had been set.
+func (tx *txn) settle(n *inode, q Queued) error {
+	if !n.touched || q.Size != n.Size {
+		return nil
+	}
+	if q.Mtime != n.Mtime {
+		n.Mtime, n.pubMtime, n.Ctime, n.generation = q.Mtime, q.Mtime, tx.now, tx.st.open
+	}
+	n.touched = false
+	return tx.saveAttr(n)
+}
+
+// resize brings the row of a dirty file in line with staging.
+func (tx *txn) resize(n *inode, q Queued) error {
+	if n.Size == q.Size && n.Mtime == q.Mtime {
+		return nil
+	}
+	if n.Mtime != q.Mtime {
+		n.Ctime = tx.now
+	}
+	tx.st.bytes += q.Size - n.Size
+	n.Size, n.Mtime = q.Size, q.Mtime
+	return tx.run(`UPDATE inodes SET size = ?, mtime = ?, ctime = ? WHERE ino = ?`, n.Size, n.Mtime, n.Ctime, n.Ino)
+}
+
+// Barrier makes everything committed before it, and what staging holds of the
+// given files, survive a power cut: it is FULL and always writes a row. It adds
+// jobs for the files like Queue; those that are gone are skipped. Callers that
+// arrive while a transaction runs share one barrier.
+func (db *DB) Barrier(ctx context.Context, held []Held) error {
+	for _, h := range held {
+		if h.Size < 0 || h.Base < 0 {
+			return fmt.Errorf("inode %d: size %d, base %d: %w", h.Ino, h.Size, h.Base, ErrRange)
+		}
+	}
+	return db.full(func(tx *txn) error {
+		for i := range held {
+			if err := tx.hold(&held[i]); err != nil && !errors.Is(err, ErrNotExist) {
+				return err
+			}
+		}
+		return tx.countBarrier()
+	})
+}
+
+// countBarrier writes a row, because a transaction that writes nothing syncs nothing.
+func (tx *txn) countBarrier() error {
+	return tx.run(`UPDATE meta SET value = value + 1 WHERE key = ?`, metaBarrier)
+}
+
+func (tx *txn) hold(h *Held) error {
+	if err := tx.queue(h.Ino, Queued{Size: h.Size, Mtime: h.Mtime}); err != nil {
+		return err
+	}
+	return tx.run(`INSERT INTO held (ino, size, base, mtime, blocks) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (ino) DO UPDATE SET size = excluded.size, base = excluded.base,
+		mtime = excluded.mtime, blocks = excluded.blocks`, h.Ino, h.Size, h.Base, h.Mtime, h.Blocks)
+}
+
+// HeldAt returns what the last barrier wrote of a file, or ErrNotExist.
+func (db *DB) HeldAt(ctx context.Context, ino Ino) (h Held, err error) {
+	err = db.view(func(c *conn) error {
+		r, err := c.one(`SELECT size, base, mtime, blocks FROM held WHERE ino = ?`, ino)
+		if err != nil {
+			return missing(err, ino)
+		}
+		h = Held{Ino: ino, Size: r.int(0), Base: r.int(1), Mtime: r.int(2), Blocks: r.bytes(3)}
+		return nil
+	})
+	return h, err
+}
+
+// DropHeld forgets what barriers wrote of a file. Finish does so for clean files.
+func (db *DB) DropHeld(ctx context.Context, ino Ino) error {
+	return db.update(func(tx *txn) error { return tx.run(`DELETE FROM held WHERE ino = ?`, ino) })
+}
+
+// Dirties returns the files that are marked open-dirty.
+func (db *DB) Dirties(ctx context.Context) (list []Attr, err error) {
+	err = db.view(func(c *conn) error {
+		return c.query(`SELECT `+attrColumns+` FROM inodes i INDEXED BY inodes_dirty WHERE i.dirty = 1 ORDER BY i.ino`,
+			func(r row) error {
+				list = append(list, scanAttr(r, 0))
+				return nil
+			})
+	})
+	return list, err
+}

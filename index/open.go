@@ -1,0 +1,262 @@
+package index
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+//go:embed schema.sql
+var schema string
+
+// applicationID stands in the header of the database file: "WFSi".
+const applicationID = 0x57465369
+
+// migrations[i] turns version i+1 into i+2. The number of the schema is one more than their number.
+var migrations []string
+
+// readerCount is the size of the pool of reading connections.
+// More than there are cores does not help.
+const readerCount = 3
+
+// commonPragmas are set on every connection. A damaged file is noticed early
+// by cell_size_check; trusted_schema keeps a forged one from calling functions.
+var commonPragmas = []string{"trusted_schema = OFF", "cell_size_check = ON", "cache_size = -16384"}
+
+// Open opens the index, creates it with an empty root directory, or migrates
+// it. It returns ErrNewer or ErrCorrupt for a file that it cannot use. The
+// caller sees to it that no one else has it open.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	db, err := open(c, migrations)
+	if err != nil {
+		return nil, fmt.Errorf("open index %s: %w", c.Path, err)
+	}
+	return db, nil
+}
+
+func open(c Config, migrations []string) (_ *DB, err error) {
+	db := &DB{log: c.Log, now: c.Now, readers: make(chan *conn, readerCount)}
+	if db.log == nil {
+		db.log = slog.New(slog.DiscardHandler)
+	}
+	if db.now == nil {
+		db.now = time.Now
+	}
+	if err := createFile(c.Path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.closeConns())
+		}
+	}()
+	if db.writer, err = openWriter(c.Path); err != nil {
+		return nil, err
+	}
+	if err := db.prepareSchema(c.Path, migrations); err != nil {
+		return nil, err
+	}
+	if db.state, db.unclean, err = db.writer.loadState(); err != nil {
+		return nil, err
+	}
+	db.latest.Store(new(db.state))
+	for range readerCount {
+		r, err := openConn(c.Path, append(commonPragmas, "query_only = ON")...)
+		if err != nil {
+			return nil, err
+		}
+		db.readers <- r
+		db.pool++
+	}
+	return db, db.start()
+}
+
+// createFile makes an empty file that only its owner may read, durably.
+func createFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), syncDir(filepath.Dir(path)))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func openWriter(path string) (*conn, error) {
+	return openConn(path, append(commonPragmas,
+		"journal_mode = WAL", "synchronous = NORMAL", "journal_size_limit = 67108864")...)
+}
+
+// prepareSchema creates the tables or brings them up to date.
+func (db *DB) prepareSchema(path string, migrations []string) error {
+	newest := int64(len(migrations) + 1)
+	version, err := db.writer.int(`PRAGMA user_version`)
+	if err != nil {
+		return err
+	}
+	app, err := db.writer.int(`PRAGMA application_id`)
+	if err != nil {
+		return err
+	}
+	switch {
+	case version == 0 && app == 0:
+		return db.create(newest)
+	case app != applicationID:
+		return fmt.Errorf("application %#x: %w", app, ErrCorrupt)
+	case version > newest:
+		return fmt.Errorf("version %d, at most %d: %w", version, newest, ErrNewer)
+	case version == newest:
+		return nil
+	}
+	return db.migrate(path, version, migrations)
+}
+
+// create makes the tables and the root directory, in one FULL transaction.
+func (db *DB) create(version int64) error {
+	tables, err := db.writer.int(`SELECT count(*) FROM sqlite_schema`)
+	if err != nil {
+		return err
+	}
+	if tables != 0 {
+		return fmt.Errorf("tables of something else: %w", ErrCorrupt)
+	}
+	return db.full(func(tx *txn) error {
+		if err := tx.script(schema); err != nil {
+			return err
+		}
+		if err := tx.stamp(version); err != nil {
+			return err
+		}
+		root := inode{Attr: Attr{Ino: Root, Mode: modeDir | 0o755, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()),
+			Nlink: 2, Atime: tx.now, Mtime: tx.now, Ctime: tx.now, Btime: tx.now, Version: 1, PubVersion: 1}, generation: 1}
+		if err := tx.insertInode(&root); err != nil {
+			return err
+		}
+		tx.st = firstState()
+		tx.st.inoLimit, tx.st.cookieLimit = tx.st.nextIno, tx.st.nextCookie
+		return errors.Join(
+			tx.run(sqlSetMeta, metaBarrier, 0),
+			tx.run(sqlSetMeta, metaClean, 1),
+			tx.run(sqlSetMeta, metaInodes, tx.st.inodes),
+		)
+	})
+}
+
+// stamp writes the version into the file's header.
+func (tx *txn) stamp(version int64) error {
+	return tx.script(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version))
+}
+
+// migrate copies the database and then brings it up to date, in one FULL transaction.
+func (db *DB) migrate(path string, have int64, migrations []string) error {
+	backup := fmt.Sprintf("%s.v%d", path, have)
+	if err := db.backup(backup); err != nil {
+		return fmt.Errorf("copy before migration: %w", err)
+	}
+	err := db.full(func(tx *txn) error {
+		tx.st, _, _ = tx.loadState()
+		for _, step := range migrations[have-1:] {
+			if err := tx.script(step); err != nil {
+				return err
+			}
+		}
+		return tx.stamp(int64(len(migrations) + 1))
+	})
+	if err != nil {
+		return fmt.Errorf("migrate from version %d: %w", have, err)
+	}
+	db.log.Info("index migrated", "from", have, "copy", backup)
+	return nil
+}
+
+// backup writes a copy of the database, replacing an older one, so that it appears whole.
+func (db *DB) backup(path string) error {
+	temporary := path + ".tmp"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := createFile(temporary); err != nil {
+		return err
+	}
+	if err := db.writer.run(`VACUUM INTO ?`, temporary); err != nil {
+		return err
+	}
+	return appear(temporary, path)
+}
+
+// appear gives a complete file its name, durably.
+func appear(temporary, path string) error {
+	f, err := os.OpenFile(temporary, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// start marks the index as in use. What an earlier process cut and did not
+// commit belongs to the generation that is open.
+func (db *DB) start() error {
+	return db.update(func(tx *txn) error {
+		if err := tx.run(sqlSetMeta, metaClean, 0); err != nil {
+			return err
+		}
+		if tx.st.open == tx.st.last+1 {
+			return nil
+		}
+		tx.st.open = tx.st.last + 1
+		return tx.renumber(tx.st.open)
+	})
+}
+
+// Close writes the log into the database file and closes it.
+func (db *DB) Close() error {
+	err := db.full(func(tx *txn) error {
+		tx.st.inoLimit, tx.st.cookieLimit = tx.st.nextIno, tx.st.nextCookie
+		return errors.Join(
+			tx.run(sqlSetMeta, metaInodes, tx.st.inodes),
+			tx.run(sqlSetMeta, metaBytes, tx.st.bytes),
+			tx.run(sqlSetMeta, metaClean, 1),
+		)
+	})
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return ErrClosed
+	}
+	err = errors.Join(err, db.writer.script("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)"))
+	return errors.Join(err, db.closeConns())
+}
+
+// closeConns waits for readers and closes all connections. The caller holds mu, or is Open.
+func (db *DB) closeConns() error {
+	db.closed = true
+	var errs []error
+	for range db.pool {
+		errs = append(errs, (<-db.readers).close())
+	}
+	close(db.readers)
+	if db.writer != nil {
+		errs = append(errs, db.writer.close())
+	}
+	return errors.Join(errs...)
+}

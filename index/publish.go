@@ -1,0 +1,163 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/walfs/walfs/blobstore/walrus"
+)
+
+// CommitSegments records sealed segments that rest in the outbox and publishes
+// what their trailer says, in one FULL transaction. ErrStale: the trailer is
+// not the newest cut, or the numbers are not the next ones. ErrInFlight: the
+// trailer spans more segments than a window has room for at the moment.
+func (db *DB) CommitSegments(ctx context.Context, c Commit) error {
+	hashes := make(map[Ino][]RangeHash, len(c.Packed))
+	for _, p := range c.Packed {
+		hashes[p.Ino] = p.Hashes
+	}
+	err := db.full(func(tx *txn) error {
+		if tx.st.cut == nil || tx.st.cut.trailer != c.Trailer {
+			return fmt.Errorf("trailer: %w", ErrStale)
+		}
+		return tx.commitSegments(&c, hashes)
+	})
+	if err != nil {
+		return fmt.Errorf("commit segments: %w", err)
+	}
+	return nil
+}
+
+func (tx *txn) commitSegments(c *Commit, hashes map[Ino][]RangeHash) error {
+	g := c.Trailer.Generation
+	if err := tx.addSegments(c, g); err != nil {
+		return err
+	}
+	for _, s := range c.Trailer.Segments {
+		if err := tx.announce(s.Number, g); err != nil {
+			return err
+		}
+	}
+	for i := range c.Trailer.Contents {
+		row := &c.Trailer.Contents[i]
+		if err := tx.publish(g, row, hashes[row.Ino]); err != nil {
+			return fmt.Errorf("inode %d: %w", row.Ino, err)
+		}
+	}
+	for i := range c.Trailer.Names {
+		if err := tx.publishName(&c.Trailer.Names[i]); err != nil {
+			return err
+		}
+	}
+	for i := range c.Partials {
+		if err := tx.addPartial(&c.Partials[i]); err != nil {
+			return err
+		}
+	}
+	tx.st.packed, tx.st.last = g, c.Segments[len(c.Segments)-1].Number
+	tx.st.open = max(tx.st.open, tx.st.last+1)
+	tx.st.cut = nil
+	return tx.sweep()
+}
+
+func (tx *txn) addSegments(c *Commit, g uint64) error {
+	parts := len(c.Segments)
+	n, err := tx.inFlight()
+	switch {
+	case err != nil:
+		return err
+	case parts == 0 || g != tx.st.last+1:
+		return fmt.Errorf("generation %d in %d segments after segment %d: %w", g, parts, tx.st.last, ErrStale)
+	case n+int64(parts) > MaxWindow:
+		return fmt.Errorf("%d segments and %d: %w", n, parts, ErrInFlight)
+	}
+	for i := range c.Segments {
+		s := &c.Segments[i]
+		if s.Number != g+uint64(i) || s.Part != i || s.Parts != parts {
+			return fmt.Errorf("segment %d, part %d of %d: %w", s.Number, s.Part, s.Parts, ErrStale)
+		}
+		if err := tx.insertSegment(s, g, walrus.Encoded); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *txn) announce(number, g uint64) error {
+	return tx.run(`UPDATE segments SET announced = ? WHERE number = ? AND announced IS NULL`, g, number)
+}
+
+// publish makes a version that was packed whole the published one.
+func (tx *txn) publish(g uint64, c *ContentRow, hashes []RangeHash) error {
+	n, err := tx.inode(c.Ino)
+	if err != nil {
+		return err // bury spares what the cut speaks of
+	}
+	if n.PubVersion > 0 {
+		if err := tx.remember(&n, g); err != nil {
+			return err
+		}
+	}
+	if err := tx.overlay(g, c); err != nil {
+		return err
+	}
+	if err := tx.rehash(c, n.PubSize, hashes); err != nil {
+		return err
+	}
+	mtime := c.Mtime
+	if n.Version == c.Version {
+		mtime = n.Mtime // if it was set after the cut, the row goes out with the next one
+	}
+	err = tx.run(`UPDATE inodes SET pub_version = ?, pub_generation = ?, pub_size = ?, pub_mtime = ?, dirty = ? WHERE ino = ?`,
+		c.Version, g, c.Size, mtime, truth(n.Version != c.Version), c.Ino)
+	return errors.Join(err,
+		tx.run(`DELETE FROM partials WHERE ino = ? AND version <= ?`, c.Ino, c.Version),
+		tx.run(`DELETE FROM jobs WHERE ino = ? AND version <= ?`, c.Ino, c.Version),
+		tx.run(`INSERT INTO unfinished (generation, ino) VALUES (?, ?)`, g, c.Ino),
+	)
+}
+
+// publishName writes what the trailer said of a name. If it was changed since
+// the cut it is pending still, also when its row had gone.
+func (tx *txn) publishName(r *NameRow) error {
+	if r.Ino != 0 {
+		return tx.run(`INSERT INTO dirents (parent, name, ino, pub, cookie, generation) VALUES (?, ?, NULL, ?, ?, ?)
+			ON CONFLICT (parent, name) DO UPDATE SET pub = excluded.pub`,
+			r.Parent, r.Name, r.Ino, tx.newCookie(), tx.st.open)
+	}
+	n, err := tx.exec(`DELETE FROM dirents WHERE parent = ? AND name = ? AND ino IS NULL`, r.Parent, r.Name)
+	if err != nil || n != 0 {
+		return err
+	}
+	return tx.run(`UPDATE dirents SET pub = NULL WHERE parent = ? AND name = ?`, r.Parent, r.Name)
+}
+
+// addPartial notes a packed range of a version that is still the live one.
+func (tx *txn) addPartial(p *Partial) error {
+	op := Op{Off: p.Off, Len: p.Len, Segment: p.Segment, Pos: p.Pos}
+	if !op.valid() {
+		return fmt.Errorf("partial %+v: %w", *p, ErrRange)
+	}
+	return tx.run(`INSERT OR REPLACE INTO partials (ino, off, len, version, segment, pos)
+		SELECT ino, ?, ?, version, ?, ? FROM inodes WHERE ino = ? AND version = ? AND pub_version < version`,
+		p.Off, p.Len, p.Segment, p.Pos, p.Ino, p.Version)
+}
+
+// sweep deletes the inodes that only the published tree had kept.
+func (tx *txn) sweep() error {
+	inos, err := tx.inos(`SELECT ino FROM inodes INDEXED BY inodes_orphan WHERE nlink = 0 AND reap = 1`)
+	if err != nil {
+		return err
+	}
+	for _, ino := range inos {
+		n, err := tx.inode(ino)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.bury(&n); err != nil {
+			return err
+		}
+	}
+	return nil
+}

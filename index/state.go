@@ -1,0 +1,138 @@
+package index
+
+// state is the counters of the index. The writer works on a copy, which
+// becomes the state when its transaction has committed.
+type state struct {
+	open     uint64 // generation of changes made now
+	packed   uint64 // newest committed generation, 0 none
+	last     uint64 // number of the newest committed segment
+	anchored uint64 // newest generation that the anchor covers
+
+	nextIno    uint64
+	nextCookie uint64
+	// Up to these the numbers are reserved in the database: numbers that a
+	// crash loses are skipped, not used again.
+	inoLimit    uint64
+	cookieLimit uint64
+
+	cut *cut // the newest trailer that was read and not committed; never stored
+
+	// Not stored unless the index is closed cleanly, else counted when it is opened.
+	inodes int64
+	bytes  int64 // live sizes of regular files
+}
+
+// reserve is how many numbers are taken from the database at once.
+const reserve = 4096
+
+// firstCookie leaves small cookies to those who list "." and ".." themselves.
+const firstCookie = 16
+
+// firstState is that of an empty drive: the root directory, nothing packed.
+func firstState() state {
+	return state{open: 1, nextIno: uint64(Root) + 1, nextCookie: firstCookie, inodes: 1}
+}
+
+// The keys of the table meta.
+const (
+	metaDrive  = "drive"
+	metaWriter = "writer"
+	metaPlain  = "plain"
+	metaBoot   = "boot"
+
+	metaOpen     = "open"
+	metaPacked   = "packed"
+	metaLast     = "last"
+	metaAnchored = "anchored"
+	metaIno      = "ino"
+	metaCookie   = "cookie"
+
+	metaClean  = "clean" // 1 while the index is closed, and inodes and bytes are right
+	metaInodes = "inodes"
+	metaBytes  = "bytes"
+
+	metaBarrier       = "barrier" // counts barriers
+	metaAnchorObject  = "anchor_object"
+	metaAnchorVersion = "anchor_version"
+	metaAnchorText    = "anchor_text"
+)
+
+const (
+	sqlMeta    = `SELECT value FROM meta WHERE key = ?`
+	sqlSetMeta = `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+)
+
+// loadState reads the counters. It counts inodes and bytes if the last user did not.
+func (c *conn) loadState() (s state, unclean bool, err error) {
+	for key, field := range map[string]*uint64{
+		metaOpen: &s.open, metaPacked: &s.packed, metaLast: &s.last, metaAnchored: &s.anchored,
+		metaIno: &s.inoLimit, metaCookie: &s.cookieLimit,
+	} {
+		n, err := c.int(sqlMeta, key)
+		if err != nil {
+			return s, false, err
+		}
+		*field = uint64(n)
+	}
+	s.nextIno, s.nextCookie = s.inoLimit, s.cookieLimit
+	clean, err := c.int(sqlMeta, metaClean)
+	if err != nil {
+		return s, false, err
+	}
+	if clean == 0 {
+		r, err := c.one(`SELECT count(*), sum(CASE WHEN mode & 61440 = 32768 THEN size END) FROM inodes`)
+		if err != nil {
+			return s, true, err
+		}
+		s.inodes, s.bytes = r.int(0), r.int(1)
+		return s, true, nil
+	}
+	if s.inodes, err = c.int(sqlMeta, metaInodes); err != nil {
+		return s, false, err
+	}
+	s.bytes, err = c.int(sqlMeta, metaBytes)
+	return s, false, err
+}
+
+// saveState writes the counters that differ from those of before.
+func (tx *txn) saveState(before state) error {
+	for _, f := range []struct {
+		key      string
+		old, new uint64
+	}{
+		{metaOpen, before.open, tx.st.open},
+		{metaPacked, before.packed, tx.st.packed},
+		{metaLast, before.last, tx.st.last},
+		{metaAnchored, before.anchored, tx.st.anchored},
+		{metaIno, before.inoLimit, tx.st.inoLimit},
+		{metaCookie, before.cookieLimit, tx.st.cookieLimit},
+	} {
+		if f.old == f.new {
+			continue
+		}
+		if err := tx.run(sqlSetMeta, f.key, f.new); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newIno returns a number that no inode ever had.
+func (tx *txn) newIno() Ino {
+	n := tx.st.nextIno
+	tx.st.nextIno++
+	if n >= tx.st.inoLimit {
+		tx.st.inoLimit = n + reserve
+	}
+	return Ino(n)
+}
+
+// newCookie returns a cookie greater than all before.
+func (tx *txn) newCookie() uint64 {
+	n := tx.st.nextCookie
+	tx.st.nextCookie++
+	if n >= tx.st.cookieLimit {
+		tx.st.cookieLimit = n + reserve
+	}
+	return n
+}

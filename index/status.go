@@ -1,0 +1,112 @@
+package index
+
+import (
+	"context"
+
+	"github.com/walfs/walfs/blobstore/walrus"
+)
+
+// State is how safe a file is.
+type State string
+
+// The states of a file, in order.
+const (
+	StateDirty     State = "dirty"     // written, not synced
+	StateStaged    State = "staged"    // safe on this machine
+	StateStoring   State = "storing"   // packed
+	StateCertified State = "certified" // a fresh machine with the keys gets it back
+)
+
+// Status is what State reports of an inode.
+type Status struct {
+	State    State
+	Error    string // of the last try to commit it or a segment with its content
+	Extents  []Extent
+	EndEpoch walrus.Epoch // nearest of its segments; 0 when none is known
+}
+
+// State returns how safe an inode is and where its published content is.
+// Staging may know of writes that make a file dirty and are not marked here yet.
+func (db *DB) State(ctx context.Context, ino Ino) (s Status, err error) {
+	anchored := db.latest.Load().anchored
+	err = db.snapshot(func(c *conn) error {
+		n, err := c.inode(ino)
+		if err != nil {
+			return err
+		}
+		if s.State, s.Error, err = c.state(&n, anchored); err != nil {
+			return err
+		}
+		if !n.IsRegular() {
+			return nil
+		}
+		if s.Extents, err = c.extents(ino, 0, never); err != nil {
+			return err
+		}
+		r, err := c.one(`SELECT min(nullif(s.end_epoch, 0)), max(s.error) FROM segments s WHERE s.number IN
+			(SELECT segment FROM extents WHERE ino = ? AND dead = 9223372036854775807)`, ino)
+		if err != nil {
+			return err
+		}
+		s.EndEpoch = walrus.Epoch(r.int(0))
+		if s.Error == "" {
+			s.Error = r.text(1)
+		}
+		return nil
+	})
+	return s, err
+}
+
+func (c *conn) state(n *inode, anchored uint64) (State, string, error) {
+	if n.IsRegular() && n.Dirty {
+		r, err := c.one(`SELECT version, error FROM jobs WHERE ino = ?`, n.Ino)
+		switch {
+		case err == errNoRow:
+			return StateDirty, "", nil
+		case err != nil:
+			return "", "", err
+		case r.uint(0) == n.Version:
+			return StateStaged, r.text(1), nil
+		}
+		return StateDirty, r.text(1), nil
+	}
+	if n.generation > anchored || n.pubGeneration > anchored {
+		return StateStoring, "", nil
+	}
+	pending, err := c.int(`SELECT EXISTS (SELECT 1 FROM dirents INDEXED BY dirents_ino
+		WHERE ino = ? AND (ino IS NOT pub OR generation > ?))`, n.Ino, anchored)
+	if err != nil || pending != 0 {
+		return StateStoring, "", err
+	}
+	return StateCertified, "", nil
+}
+
+// Usage counts what the drive holds. Bytes are the live sizes of regular files.
+type Usage struct {
+	Inodes    int64
+	Bytes     int64 // the sum of the following four
+	Dirty     int64
+	Staged    int64
+	Storing   int64
+	Certified int64
+}
+
+// Usage returns the counts. Its cost grows with what is not certified only.
+func (db *DB) Usage(ctx context.Context) (u Usage, err error) {
+	err = db.snapshot(func(c *conn) error {
+		r, err := c.one(`SELECT sum(CASE WHEN j.version = i.version THEN 0 ELSE i.size END),
+			sum(CASE WHEN j.version = i.version THEN i.size ELSE 0 END)
+			FROM inodes i INDEXED BY inodes_dirty LEFT JOIN jobs j ON j.ino = i.ino WHERE i.dirty = 1`)
+		if err != nil {
+			return err
+		}
+		u.Dirty, u.Staged = r.int(0), r.int(1)
+		u.Storing, err = c.int(`SELECT sum(i.size) FROM (SELECT DISTINCT ino FROM unfinished) u
+			CROSS JOIN inodes i ON i.ino = u.ino WHERE i.dirty = 0`)
+		return err
+	})
+	st := db.latest.Load()
+	u.Inodes, u.Bytes = st.inodes, st.bytes
+	u.Certified = max(0, u.Bytes-u.Dirty-u.Staged-u.Storing)
+	return u, err
+}

@@ -1,0 +1,6 @@
+//go:build !nofsync
+
+package index
+
+// syncFull is what PRAGMA synchronous is set to for a barrier.
+const syncFull = "FULL"
