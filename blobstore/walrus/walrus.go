@@ -32,12 +32,16 @@ func ParseBlobID(s string) (BlobID, error) {
 	if err != nil {
 		return b, fmt.Errorf("parse blob id %q: %w", s, err)
 	}
-	if len(raw) != len(b) {
-		return b, fmt.Errorf("parse blob id %q: %d bytes, want 32", s, len(raw))
+	// The decoder skips line breaks, so its result alone does not prove the form.
+	if len(s) != blobIDText || len(raw) != len(b) {
+		return b, fmt.Errorf("parse blob id %q: %d characters, want %d", s, len(s), blobIDText)
 	}
 	copy(b[:], raw)
 	return b, nil
 }
+
+// blobIDText is the number of characters of a blob ID's text form.
+const blobIDText = 43
 
 // ObjectID names an object on the ledger. Its text form is 0x and 64 hex digits.
 type ObjectID [32]byte
