@@ -79,16 +79,16 @@ type Client struct {
 	peers peers
 	pace  pace
 
-	encodings  chan struct{} // a token for each encoding in memory
-	decodings  chan struct{}
-	registrar  *coalescer
-	certifier  *coalescer
-	claims     claims
-	decoding   flights
-	slivers    *lru[walrus.SliverID, []byte]
-	metadata   *lru[walrus.BlobID, *redstuff.Metadata]
-	onClose    func(f func()) (stop func() bool) // runs f when the client closes
-	calls      struct {
+	encodings chan struct{} // a token for each encoding in memory
+	decodings chan struct{}
+	registrar *coalescer
+	certifier *coalescer
+	claims    claims
+	decoding  flights
+	slivers   *lru[walrus.SliverID, []byte]
+	metadata  *lru[walrus.BlobID, *redstuff.Metadata]
+	onClose   func(f func()) (stop func() bool) // runs f when the client closes
+	calls     struct {
 		sync.Mutex // guards closed, and Add against Wait
 		sync.WaitGroup
 		closed bool

@@ -139,4 +139,3 @@ func (c *Client) askMetadata(ctx context.Context, m *walrus.Member, blob walrus.
 	}
 	return md, nil
 }
-

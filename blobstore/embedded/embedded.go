@@ -1,16 +1,37 @@
 // Package embedded is a whole Walrus in one process: storage nodes on folders
 // of one or several disks, and a localnet.
+//
+// A network lives in one folder:
+//
+//	lock           held by the process that has it open
+//	network.json   the nodes, where they lie, which of them are stopped
+//	ledger/        the localnet
+//	nodes/node-00  the nodes, unless Config.NodeDirs puts them elsewhere:
+//	  key            signing key, base64 of 04 and 32 bytes, mode 0600
+//	  network.key    transport key, base64 of 02 and 32 bytes, mode 0600
+//	  catalogue.db   see package node
+//	  blobs/
+//
+// The key of a node is the proof that its folder is there: on a folder without
+// it, for example because a disk is not mounted, no node is started.
 package embedded
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
-	"github.com/walfs/walfs/blobstore/node"
+	"golang.org/x/sys/unix"
+
+	"github.com/walfs/walfs/blobstore/redstuff"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/localnet"
 )
 
 // The errors of a network.
@@ -20,7 +41,8 @@ var (
 	ErrSettings = errors.New("network was made with other settings")
 )
 
-// Config says where a network lives. Dir is required.
+// Config says where a network lives. Dir is required. Nodes, Shards and
+// NodeDirs only matter when the network is made; later they may be left out.
 type Config struct {
 	Dir      string           // made when missing
 	Nodes    int              // 0 means DefaultNodes
@@ -30,75 +52,161 @@ type Config struct {
 	Log      *slog.Logger     // nil means silent
 }
 
-// The size of a network when Config leaves it open.
+// The size of a network when Config leaves it open: three nodes may die for
+// writes, six for reads, and one signature covers ten shards.
 const (
 	DefaultNodes  = 10
 	DefaultShards = 100
 )
 
 // Network is an open network. All methods may be called concurrently.
-type Network struct{}
+type Network struct {
+	cfg      Config
+	lock     *os.File
+	ledger   *localnet.Net
+	codec    *redstuff.Codec
+	geometry walrus.Geometry
+	nodes    []*member // does not change
 
-// NodeStatus is what a network knows of one of its nodes.
-type NodeStatus struct {
-	Name          string
-	State         string // "up" or "down"
-	Reason        string // why it is down: "stopped" or what was wrong
-	Dir           string
-	Shards        int
-	Blobs         int
-	Bytes         int64
-	SliverReads   uint64
-	MetadataReads uint64
-	BadSlots      []node.BadSlot
+	mu   sync.Mutex // guards plan
+	plan plan
 }
 
-// Fault is what goes wrong at a node; faults may be or-ed. The zero Fault is none.
-type Fault uint16
+// Open opens the network in cfg.Dir and makes it when there is none. Nodes
+// that cannot be opened are down, and Nodes says why.
+func Open(ctx context.Context, cfg Config) (n *Network, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	n = &Network{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open network: %w", err), n.Close())
+		}
+	}()
+	if n.lock, err = lock(cfg.Dir); err != nil {
+		return n, err
+	}
+	if n.plan, err = loadPlan(cfg); err != nil {
+		return n, err
+	}
+	if n.geometry, err = walrus.NewGeometry(n.plan.Shards); err != nil {
+		return n, err
+	}
+	if n.codec, err = redstuff.New(n.geometry); err != nil {
+		return n, err
+	}
+	if err := n.openLedger(ctx); err != nil {
+		return n, err
+	}
+	n.openNodes(ctx)
+	return n, nil
+}
 
-// The faults.
-const (
-	Down         Fault = 1 << iota // every call fails at once
-	Hang                           // no call is answered
-	Slow                           // every call is answered after SlowDelay
-	Corrupt                        // flips a bit in each sliver answered
-	WrongSliver                    // answers with another sliver
-	WrongBlob                      // answers with the metadata of nothing
-	RefuseStore                    // refuses to store
-	NoRoom                         // has no room
-	BadSignature                   // signs something else
-	OldEpoch                       // signs for the epoch before
-)
+// lock takes the lock of a network.
+func lock(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
 
-// SlowDelay is how long a Slow node takes.
-const SlowDelay = 2 * time.Second
-
-// Open opens the network in cfg.Dir and makes it when there is none.
-func Open(ctx context.Context, cfg Config) (*Network, error) { return nil, ErrLocked }
+// openLedger opens the localnet. Only a network that is being made may have none yet.
+func (n *Network) openLedger(ctx context.Context) (err error) {
+	config := localnet.Config{Dir: filepath.Join(n.cfg.Dir, "ledger"), Now: n.cfg.Now, Log: n.cfg.Log}
+	if !n.plan.Made {
+		if config.Genesis, err = n.plan.genesis(n.cfg.Dir); err != nil {
+			return err
+		}
+	}
+	if n.ledger, err = localnet.Open(ctx, config); err != nil {
+		return err
+	}
+	if n.plan.Made {
+		return nil
+	}
+	n.plan.Made = true
+	return n.plan.save(n.cfg.Dir)
+}
 
 // Ledger returns the ledger as owner sees it.
-func (n *Network) Ledger(owner chain.Address) chain.Ledger { return nil }
+func (n *Network) Ledger(owner chain.Address) chain.Ledger { return n.ledger.Ledger(owner) }
+
+// Codec returns the codec that the nodes use.
+func (n *Network) Codec() *redstuff.Codec { return n.codec }
+
+// What the faucet pays: play money for more than any disk holds.
+const (
+	faucetFrost = 1_000_000 * chain.FrostPerWAL
+	faucetMist  = 1_000_000_000_000
+)
 
 // Faucet pays owner play money, once per transaction ID.
-func (n *Network) Faucet(ctx context.Context, tx chain.TxID, owner chain.Address) error { return nil }
+func (n *Network) Faucet(ctx context.Context, tx chain.TxID, owner chain.Address) error {
+	return n.ledger.Faucet(ctx, tx, owner, faucetFrost, faucetMist)
+}
 
-// Dial returns a client of a member.
-func (n *Network) Dial(m walrus.Member) (*node.Client, error) { return nil, ErrUnknown }
+// AdvanceEpoch ends the epoch now.
+func (n *Network) AdvanceEpoch(ctx context.Context) error { return n.ledger.AdvanceEpoch(ctx) }
 
-// Nodes returns the state of all nodes.
-func (n *Network) Nodes() []NodeStatus { return nil }
+// followEvery is how often nodes look at the ledger of their own accord.
+const followEvery = 10 * time.Second
 
-// Stop takes a node down. It stays down, also after Close and Open, until Start.
-func (n *Network) Stop(name string) error { return ErrUnknown }
+// Run changes the epochs when they are due and lets the nodes follow the
+// ledger, until ctx ends.
+func (n *Network) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 1)
+	var ledger sync.WaitGroup
+	defer ledger.Wait()
+	ledger.Go(func() { failed <- n.ledger.Run(ctx) })
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			n.follow(ctx)
+		case err := <-failed:
+			return err
+		}
+	}
+}
 
-// Start takes a stopped node up again.
-func (n *Network) Start(ctx context.Context, name string) error { return ErrUnknown }
-
-// Inject sets what goes wrong at a node from now on.
-func (n *Network) Inject(name string, f Fault) error { return ErrUnknown }
-
-// Run drives the epochs and lets the nodes follow the ledger, until ctx ends.
-func (n *Network) Run(ctx context.Context) error { return nil }
+// follow lets every node follow the ledger.
+func (n *Network) follow(ctx context.Context) {
+	for _, m := range n.nodes {
+		node, _, err := m.use()
+		if err != nil {
+			continue
+		}
+		if err := node.Sync(ctx); err != nil && ctx.Err() == nil {
+			n.cfg.Log.Warn("node cannot follow the ledger", "node", m.name, "err", err)
+		}
+	}
+}
 
 // Close closes nodes and ledger.
-func (n *Network) Close() error { return nil }
+func (n *Network) Close() error {
+	var errs []error
+	for _, m := range n.nodes {
+		errs = append(errs, m.close("closed"))
+	}
+	if n.ledger != nil {
+		errs = append(errs, n.ledger.Close())
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -73,6 +73,11 @@ type Node struct {
 
 	sliverReads, metadataReads atomic.Uint64
 
+	folders struct {
+		sync.Mutex
+		synced map[string]bool // names under blobs that are durable
+	}
+
 	bad struct {
 		sync.Mutex
 		slots map[walrus.SliverID]string
@@ -130,24 +135,47 @@ func open(ctx context.Context, cfg Config, os layer) (*Node, error) {
 	return n, nil
 }
 
-// makeFolders makes all folders that files will ever lie in and syncs their
-// names, so that Store has one folder to sync.
+// makeFolders makes the folders of the node and syncs their names, and those
+// of the folders that files lie in already.
 func (n *Node) makeFolders() error {
-	files := filepath.Join(n.cfg.Dir, "blobs")
-	if err := os.MkdirAll(files, 0o700); err != nil {
+	if err := os.MkdirAll(n.blobsDir(), 0o700); err != nil {
 		return err
 	}
-	for i := range 256 {
-		err := os.Mkdir(filepath.Join(files, hex.EncodeToString([]byte{byte(i)})), 0o700)
-		if err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-	}
-	for _, dir := range []string{files, n.cfg.Dir, filepath.Dir(filepath.Clean(n.cfg.Dir))} {
+	for _, dir := range []string{n.blobsDir(), n.cfg.Dir, filepath.Dir(filepath.Clean(n.cfg.Dir))} {
 		if err := n.os.syncDir(dir); err != nil {
 			return err
 		}
 	}
+	entries, err := os.ReadDir(n.blobsDir())
+	n.folders.synced = map[string]bool{}
+	for _, entry := range entries {
+		n.folders.synced[entry.Name()] = true
+	}
+	return err
+}
+
+func (n *Node) blobsDir() string { return filepath.Join(n.cfg.Dir, "blobs") }
+
+// syncName makes the name of a file durable, and that of its folder if that is
+// not known to be.
+func (n *Node) syncName(path string) error {
+	dir := filepath.Dir(path)
+	if err := n.os.syncDir(dir); err != nil {
+		return err
+	}
+	f := &n.folders
+	f.Lock()
+	synced := f.synced[filepath.Base(dir)]
+	f.Unlock()
+	if synced {
+		return nil
+	}
+	if err := n.os.syncDir(n.blobsDir()); err != nil {
+		return err
+	}
+	f.Lock()
+	defer f.Unlock()
+	f.synced[filepath.Base(dir)] = true
 	return nil
 }
 
@@ -186,8 +214,12 @@ func (n *Node) load(ctx context.Context) (err error) {
 // scan lists the blob files with their lengths and removes unfinished ones with temporary names.
 func (n *Node) scan() (map[walrus.BlobID]int64, error) {
 	found := map[walrus.BlobID]int64{}
-	for i := range 256 {
-		dir := filepath.Join(n.cfg.Dir, "blobs", hex.EncodeToString([]byte{byte(i)}))
+	folders, err := os.ReadDir(n.blobsDir())
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range folders {
+		dir := filepath.Join(n.blobsDir(), folder.Name())
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return nil, err
@@ -218,7 +250,7 @@ const temporary = ".tmp"
 
 func (n *Node) path(blob walrus.BlobID) string {
 	name := hex.EncodeToString(blob[:])
-	return filepath.Join(n.cfg.Dir, "blobs", name[:2], name)
+	return filepath.Join(n.blobsDir(), name[:2], name)
 }
 
 // enter counts a call in. The caller calls leave when it ends, unless enter

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/walfs/walfs/blobstore/redstuff"
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -194,5 +193,5 @@ func (n *Node) secure(ctx context.Context, blob walrus.BlobID, own []slotKey) er
 		n.os.evict(b.f) // what the disk did not take must not pass for good the next time
 		return err
 	}
-	return n.os.syncDir(filepath.Dir(path))
+	return n.syncName(path)
 }

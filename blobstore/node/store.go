@@ -194,6 +194,9 @@ func (s *storing) create(ctx context.Context, raw []byte, old *blobFile) (err er
 	if old != nil {
 		name += temporary
 	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -329,7 +332,7 @@ func (s *storing) put(i int, data []byte, crc uint32) error {
 
 // enlist syncs the folder of a synced file and enters it into the catalogue.
 func (s *storing) enlist(ctx context.Context) error {
-	if err := s.n.os.syncDir(filepath.Dir(s.path)); err != nil {
+	if err := s.n.syncName(s.path); err != nil {
 		return err
 	}
 	before, err := s.n.catalogue.addFile(ctx, s.h.Blob, s.b.end)

@@ -1,0 +1,195 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/walfs/walfs/blobstore/bls"
+	"github.com/walfs/walfs/blobstore/node"
+	"github.com/walfs/walfs/blobstore/walrus"
+)
+
+// member is one node of the network, up or down.
+type member struct {
+	name   string
+	folder string
+
+	mu     sync.Mutex // guards the fields below
+	node   *node.Node // nil while it is down
+	key    *bls.SecretKey
+	reason string // why it is down
+	fault  Fault
+	last   node.Status // when it went down
+}
+
+// NodeStatus is what a network knows of one of its nodes.
+type NodeStatus struct {
+	Name          string
+	State         string // "up" or "down"
+	Reason        string // why it is down: "stopped", or what was wrong
+	Dir           string
+	Shards        int
+	Blobs         int
+	Bytes         int64
+	SliverReads   uint64
+	MetadataReads uint64
+	BadSlots      []node.BadSlot
+}
+
+// stopped is the reason of a node that was taken down by Stop.
+const stopped = "stopped"
+
+// openNodes opens all nodes that are not stopped, in parallel.
+func (n *Network) openNodes(ctx context.Context) {
+	var wg sync.WaitGroup
+	for i := range n.plan.Nodes {
+		planned := &n.plan.Nodes[i]
+		m := &member{name: planned.Name, folder: planned.folder(n.cfg.Dir), reason: stopped}
+		n.nodes = append(n.nodes, m)
+		if planned.Stopped {
+			continue
+		}
+		wg.Go(func() {
+			if err := n.open(ctx, m); err != nil {
+				n.cfg.Log.Error("node is down", "node", m.name, "err", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// open takes a node up.
+func (n *Network) open(ctx context.Context, m *member) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.node != nil {
+		return nil
+	}
+	key, err := readSigningKey(m.folder)
+	if err == nil {
+		m.key = key
+		m.node, err = node.Open(ctx, node.Config{
+			Dir: m.folder, Name: m.name, Key: key, Codec: n.codec,
+			Ledger: n.ledger.Ledger(operator(key)), Log: n.cfg.Log,
+		})
+	}
+	if err != nil {
+		m.node, m.reason = nil, err.Error()
+		return err
+	}
+	m.reason = ""
+	return nil
+}
+
+// close takes a node down.
+func (m *member) close(reason string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.node == nil {
+		if m.reason == "" || reason == stopped {
+			m.reason = reason
+		}
+		return nil
+	}
+	err := m.node.Close()
+	m.last = m.node.Status()
+	m.node, m.reason = nil, reason
+	return err
+}
+
+// use returns the node for a call. It returns node.ErrUnavailable if it is down.
+func (m *member) use() (*node.Node, Fault, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.node == nil || m.fault&Down != 0 {
+		return nil, m.fault, fmt.Errorf("node %s is down: %w", m.name, node.ErrUnavailable)
+	}
+	return m.node, m.fault, nil
+}
+
+// Nodes returns the state of all nodes.
+func (n *Network) Nodes() []NodeStatus {
+	shards := map[string]int{}
+	committee := n.ledger.Committee()
+	for i := range committee.Members {
+		shards[committee.Members[i].Name] = committee.Weight(i)
+	}
+	all := make([]NodeStatus, len(n.nodes))
+	for i, m := range n.nodes {
+		all[i] = m.status(shards[m.name])
+	}
+	return all
+}
+
+func (m *member) status(shards int) NodeStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, state := m.last, "down"
+	if m.node != nil {
+		s, state = m.node.Status(), "up"
+	}
+	return NodeStatus{
+		Name: m.name, State: state, Reason: m.reason, Dir: m.folder, Shards: shards, Blobs: s.Blobs, Bytes: s.Bytes,
+		SliverReads: s.SliverReads, MetadataReads: s.MetadataReads, BadSlots: s.BadSlots,
+	}
+}
+
+// find returns a node and its place in the plan.
+func (n *Network) find(name string) (*member, int, error) {
+	i := slices.IndexFunc(n.nodes, func(m *member) bool { return m.name == name })
+	if i < 0 {
+		return nil, 0, fmt.Errorf("%q: %w", name, ErrUnknown)
+	}
+	return n.nodes[i], i, nil
+}
+
+// Stop takes a node down, after the calls that it is answering. It stays down,
+// also after Close and Open, until Start.
+func (n *Network) Stop(name string) error {
+	m, i, err := n.find(name)
+	if err != nil {
+		return fmt.Errorf("stop node: %w", err)
+	}
+	if err := errors.Join(n.note(i, true), m.close(stopped)); err != nil {
+		return fmt.Errorf("stop node %s: %w", name, err)
+	}
+	return nil
+}
+
+// Start takes a node up again.
+func (n *Network) Start(ctx context.Context, name string) error {
+	m, i, err := n.find(name)
+	if err != nil {
+		return fmt.Errorf("start node: %w", err)
+	}
+	if err := n.note(i, false); err != nil {
+		return fmt.Errorf("start node %s: %w", name, err)
+	}
+	return n.open(ctx, m)
+}
+
+// note writes down whether a node is stopped.
+func (n *Network) note(i int, isStopped bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.plan.Nodes[i].Stopped == isStopped {
+		return nil
+	}
+	n.plan.Nodes[i].Stopped = isStopped
+	return n.plan.save(n.cfg.Dir)
+}
+
+// Dial returns a client of a member of the committee. It may be kept while the
+// node goes down and comes back.
+func (n *Network) Dial(w walrus.Member) (*node.Client, error) {
+	m, _, err := n.find(w.Name)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	return node.NewClient(node.Calls{
+		Store: m.store, Confirm: m.confirm, Metadata: m.metadata, Sliver: m.sliver,
+	}), nil
+}

@@ -1,0 +1,241 @@
+package embedded
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/walfs/walfs/blobstore/bls"
+	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/localnet"
+)
+
+// plan is what network.json says.
+type plan struct {
+	Version int        `json:"version"`
+	Seed    string     `json:"seed"` // hex, of the ledger's genesis
+	Shards  int        `json:"shards"`
+	Made    bool       `json:"made"` // whether the ledger has been made
+	Nodes   []planNode `json:"nodes"`
+}
+
+// planNode is one node. Dir may be relative to the network's folder.
+type planNode struct {
+	Name    string `json:"name"`
+	Dir     string `json:"dir"`
+	Address string `json:"address"`
+	Stopped bool   `json:"stopped"`
+}
+
+const planVersion = 1
+
+// firstPort is where the nodes' HTTP would start; without it the address is only a name.
+// Source: the default port of Walrus storage nodes.
+const firstPort = 9185
+
+// loadPlan reads the plan, or writes one for a new network.
+func loadPlan(cfg Config) (p plan, err error) {
+	raw, err := os.ReadFile(filepath.Join(cfg.Dir, "network.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		p = newPlan(cfg)
+		return p, p.save(cfg.Dir)
+	}
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return p, fmt.Errorf("network.json: %w", err)
+	}
+	switch {
+	case p.Version != planVersion:
+		return p, fmt.Errorf("network.json has version %d, want %d", p.Version, planVersion)
+	case cfg.Nodes != 0 && cfg.Nodes != len(p.Nodes), cfg.Shards != 0 && cfg.Shards != p.Shards:
+		return p, fmt.Errorf("%d nodes with %d shards: %w", len(p.Nodes), p.Shards, ErrSettings)
+	}
+	return p, nil
+}
+
+func newPlan(cfg Config) plan {
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // never fails, by its documentation
+	p := plan{Version: planVersion, Seed: hex.EncodeToString(seed[:]), Shards: cfg.Shards}
+	if p.Shards == 0 {
+		p.Shards = DefaultShards
+	}
+	count := cfg.Nodes
+	if count == 0 {
+		count = DefaultNodes
+	}
+	for i := range count {
+		name := fmt.Sprintf("node-%02d", i)
+		dir := filepath.Join("nodes", name)
+		if len(cfg.NodeDirs) > 0 {
+			// The seed tells apart the nodes of several networks on one disk.
+			dir = filepath.Join(cfg.NodeDirs[i%len(cfg.NodeDirs)], name+"-"+p.Seed[:8])
+		}
+		p.Nodes = append(p.Nodes, planNode{Name: name, Dir: dir, Address: fmt.Sprintf("127.0.0.1:%d", firstPort+i)})
+	}
+	return p
+}
+
+// save writes the plan so that it appears whole.
+func (p *plan) save(dir string) error {
+	raw, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(dir, "network.json")
+	if err := writeSynced(name+".tmp", append(raw, '\n'), os.O_TRUNC); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".tmp", name); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// folder returns where a node lies.
+func (p *planNode) folder(dir string) string {
+	if filepath.IsAbs(p.Dir) {
+		return p.Dir
+	}
+	return filepath.Join(dir, p.Dir)
+}
+
+// genesis makes the keys of all nodes, unless a crash left some, and the genesis that names them.
+func (p *plan) genesis(dir string) (*localnet.Genesis, error) {
+	g := &localnet.Genesis{Shards: p.Shards}
+	if n, err := hex.Decode(g.Seed[:], []byte(p.Seed)); err != nil || n != len(g.Seed) {
+		return nil, fmt.Errorf("network.json: seed %q", p.Seed)
+	}
+	for i := range p.Nodes {
+		node := &p.Nodes[i]
+		folder := node.folder(dir)
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, err
+		}
+		key, err := makeSigningKey(folder)
+		if err != nil {
+			return nil, fmt.Errorf("key of %s: %w", node.Name, err)
+		}
+		network, err := makeNetworkKey(folder)
+		if err != nil {
+			return nil, fmt.Errorf("network key of %s: %w", node.Name, err)
+		}
+		member := localnet.GenesisNode{
+			Name: node.Name, Address: node.Address, PublicKey: key.PublicKey(), NetworkKey: network, Operator: operator(key),
+		}
+		member.ProofOfPossession = key.Sign(member.ProofMessage())
+		g.Nodes = append(g.Nodes, member)
+	}
+	return g, nil
+}
+
+// operator returns the account on the ledger that owns a node.
+func operator(key *bls.SecretKey) chain.Address {
+	public := key.PublicKey()
+	return sha256.Sum256(public[:])
+}
+
+// The first byte of a key file says what the key is for. Source: Walrus, key files of storage nodes.
+const (
+	blsKeyFlag     = 4
+	networkKeyFlag = 2
+)
+
+// makeSigningKey reads the node's BLS key, or makes one.
+func makeSigningKey(folder string) (*bls.SecretKey, error) {
+	key, err := readSigningKey(folder)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if key, err = bls.NewSecretKey(rand.Reader); err != nil {
+		return nil, err
+	}
+	secret := key.Bytes()
+	return key, writeKey(filepath.Join(folder, "key"), blsKeyFlag, secret[:])
+}
+
+func readSigningKey(folder string) (*bls.SecretKey, error) {
+	secret, err := readKey(filepath.Join(folder, "key"), blsKeyFlag)
+	if err != nil {
+		return nil, err
+	}
+	return bls.SecretKeyFromBytes(secret)
+}
+
+// makeNetworkKey reads the node's P-256 key, or makes one, and returns its compressed public key.
+func makeNetworkKey(folder string) (public [33]byte, err error) {
+	path := filepath.Join(folder, "network.key")
+	secret, err := readKey(path, networkKeyFlag)
+	var key *ecdh.PrivateKey
+	switch {
+	case err == nil:
+		key, err = ecdh.P256().NewPrivateKey(secret[:])
+	case errors.Is(err, fs.ErrNotExist):
+		if key, err = ecdh.P256().GenerateKey(rand.Reader); err == nil {
+			err = writeKey(path, networkKeyFlag, key.Bytes())
+		}
+	}
+	if err != nil {
+		return public, err
+	}
+	point := key.PublicKey().Bytes() // 04, x, y
+	public[0] = 2 | point[64]&1
+	copy(public[1:], point[1:33])
+	return public, nil
+}
+
+func writeKey(path string, flag byte, secret []byte) error {
+	text := base64.StdEncoding.EncodeToString(append([]byte{flag}, secret...))
+	if err := writeSynced(path+".tmp", []byte(text+"\n"), os.O_TRUNC); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func readKey(path string, flag byte) (secret [32]byte, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return secret, err
+	}
+	raw, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(text)))
+	if err != nil || len(raw) != 1+len(secret) || raw[0] != flag {
+		return secret, fmt.Errorf("%s is not a key of kind %d", path, flag)
+	}
+	copy(secret[:], raw[1:])
+	return secret, nil
+}
+
+func writeSynced(path string, content []byte, flag int) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func syncDir(dir string) (err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return d.Sync()
+}
