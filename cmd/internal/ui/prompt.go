@@ -1,0 +1,93 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Passphrase asks the person at the terminal for a passphrase, without echo. It
+// uses /dev/tty, so that pipes into and out of the command do not matter. Without
+// a terminal it fails at once with WrongKey, since nobody would answer.
+func (u *UI) Passphrase(ctx context.Context, prompt string) (string, error) {
+	return u.ask(func(tty *os.File) (string, error) { return readSecret(ctx, tty, prompt) })
+}
+
+// NewPassphrase is Passphrase for a new one: it asks twice and refuses an empty
+// one.
+func (u *UI) NewPassphrase(ctx context.Context, prompt string) (string, error) {
+	return u.ask(func(tty *os.File) (string, error) {
+		first, err := readSecret(ctx, tty, prompt)
+		if err != nil {
+			return "", err
+		}
+		if first == "" {
+			return "", Errorf(Usage, "the passphrase is empty")
+		}
+		again, err := readSecret(ctx, tty, "again")
+		if err != nil {
+			return "", err
+		}
+		if again != first {
+			return "", Errorf(Usage, "the passphrases differ")
+		}
+		return first, nil
+	})
+}
+
+// ask opens the terminal for f and keeps everything else off it.
+func (u *UI) ask(f func(tty *os.File) (string, error)) (string, error) {
+	tty, err := os.OpenFile(u.cfg.TTY, os.O_RDWR, 0)
+	if err == nil && !term.IsTerminal(int(tty.Fd())) {
+		err = errors.Join(errors.New("not a terminal"), tty.Close())
+	}
+	if err != nil {
+		return "", Errorf(WrongKey, "no terminal to ask for the passphrase: %w", err).
+			WithHint("give the passphrase in a file with --passphrase-file")
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.erase()
+	answer, err := f(tty)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return "", err // a read still waits on tty; both end with the process
+	}
+	return answer, errors.Join(err, tty.Close())
+}
+
+// readSecret reads a line without echo. When ctx ends first the terminal is as
+// before and the read is left behind, since a read of a terminal cannot be
+// called off.
+func readSecret(ctx context.Context, tty *os.File, prompt string) (string, error) {
+	fd := int(tty.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("ask for the passphrase: %w", err)
+	}
+	if _, err := fmt.Fprintf(tty, "walfs: %s: ", prompt); err != nil {
+		return "", fmt.Errorf("ask for the passphrase: %w", err)
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		b, err := term.ReadPassword(fd)
+		answers <- answer{b, err}
+	}()
+	var a answer
+	select {
+	case a = <-answers:
+	case <-ctx.Done():
+		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
+	}
+	_, _ = fmt.Fprintln(tty) // the newline that was not echoed
+	if a.err != nil {
+		return "", fmt.Errorf("read the passphrase: %w", a.err)
+	}
+	return string(a.text), nil
+}
