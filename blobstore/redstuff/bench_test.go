@@ -22,7 +22,7 @@ func noise(size int) []byte {
 
 // benchSizes is geometries with blobs that fill them well.
 var benchSizes = []struct{ shards, size int }{
-	{10, 1 << 20}, {10, 1720320}, {100, 1 << 20}, {100, 8310144}, {1000, 14257792},
+	{10, 4 << 10}, {10, 128 << 10}, {10, 1 << 20}, {10, 1720320}, {100, 1 << 20}, {100, 8310144}, {1000, 14257792},
 }
 
 func encodeForBench(b *testing.B, shards, size int) (*redstuff.Codec, *redstuff.Encoded) {
@@ -33,6 +33,16 @@ func encodeForBench(b *testing.B, shards, size int) (*redstuff.Codec, *redstuff.
 		b.Fatal(err)
 	}
 	return c, e
+}
+
+func BenchmarkNew(b *testing.B) {
+	for _, shards := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprintf("n=%d", shards), func(b *testing.B) {
+			for b.Loop() {
+				codecFor(b, shards)
+			}
+		})
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {

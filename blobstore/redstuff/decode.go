@@ -45,7 +45,7 @@ func (c *Codec) Decode(ctx context.Context, md *Metadata, axis walrus.Axis, sliv
 	}
 	blob, err := d.run(ctx)
 	if errors.Is(err, ErrInconsistent) && !o.Verified {
-		blob, err = d.retry(ctx)
+		blob, err = d.retry(ctx, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decode from %s slivers: %w", axis, err)
@@ -63,11 +63,15 @@ type decoding struct {
 	o       DecodeOptions
 }
 
-// retry drops the slivers that do not match the metadata and runs again.
-func (d *decoding) retry(ctx context.Context) ([]byte, error) {
+// retry drops the slivers that do not match the metadata and runs again. If
+// there are none, the blob is to blame and the first verdict stands.
+func (d *decoding) retry(ctx context.Context, verdict error) ([]byte, error) {
 	wrong, err := d.c.verifyAll(ctx, d.md, d.axis, slices.Collect(maps.Keys(d.slivers)), d.slivers)
 	if err != nil {
 		return nil, err
+	}
+	if len(wrong) == 0 {
+		return nil, verdict
 	}
 	for _, i := range wrong {
 		delete(d.slivers, i)
@@ -92,10 +96,16 @@ func (d *decoding) run(ctx context.Context) ([]byte, error) {
 		}
 	}
 	blob := padded[:d.md.Size:d.md.Size]
+	var err error
 	if d.o.Strict {
-		return blob, d.checkBlob(ctx, blob)
+		err = d.checkBlob(ctx, blob)
+	} else {
+		err = d.checkRows(ctx, padded)
 	}
-	return blob, d.checkRows(ctx, padded)
+	if err != nil {
+		return nil, err
+	}
+	return blob, nil
 }
 
 // fill writes the matrix of source symbols in row order.
@@ -120,7 +130,7 @@ func (d *decoding) fill(ctx context.Context, code *code, known []int, matrix []b
 		return d.slivers[known[i]][stripe*d.size : (stripe+1)*d.size]
 	}
 	step := max(groupSize(d.size, code.k+len(wanted)), (stripes+groupsPerEncoding-1)/groupsPerEncoding)
-	return d.c.each(ctx, (stripes+step-1)/step, func(w *scratch, task int) error {
+	return d.c.each(ctx, (stripes+step-1)/step, len(matrix), func(w *scratch, task int) error {
 		from, to := task*step, min((task+1)*step, stripes)
 		for i, t := range known {
 			for stripe := from; t < code.k && stripe < to; stripe++ {

@@ -91,9 +91,9 @@ func (e *encoding) lay(blob, padded []byte) {
 	e.rows = make([][]byte, e.kp)
 	for r := range e.rows {
 		if start := r * row; start+row <= len(blob) {
-			e.rows[r] = blob[start : start+row]
+			e.rows[r] = blob[start : start+row : start+row]
 		} else {
-			e.rows[r], padded = padded[:row], padded[row:]
+			e.rows[r], padded = padded[:row:row], padded[row:]
 		}
 	}
 }
@@ -114,19 +114,19 @@ func (e *encoding) run(ctx context.Context) error {
 	}
 	e.roots = make([]PairHash, e.n)
 	step := max(groupSize(e.s, e.n), (e.kp+groupsPerEncoding-1)/groupsPerEncoding)
-	err := e.c.each(ctx, (e.kp+step-1)/step, func(w *scratch, i int) error {
+	err := e.c.each(ctx, (e.kp+step-1)/step, e.kp*e.n*e.s, func(w *scratch, i int) error {
 		return e.extendRows(w, i*step, min((i+1)*step, e.kp))
 	})
 	if err != nil {
 		return err
 	}
-	err = e.c.each(ctx, len(e.groups), func(w *scratch, i int) error {
+	err = e.c.each(ctx, len(e.groups), e.n*e.n*(e.s+compressionBlock), func(w *scratch, i int) error {
 		return e.finishColumns(w, i*width, min((i+1)*width, e.n), e.groups[i])
 	})
 	if err != nil {
 		return err
 	}
-	return e.c.each(ctx, (e.n+rowsPerTask-1)/rowsPerTask, func(w *scratch, i int) error {
+	return e.c.each(ctx, (e.n+rowsPerTask-1)/rowsPerTask, len(nodes)*compressionBlock, func(w *scratch, i int) error {
 		e.finishRows(w, i*rowsPerTask, min((i+1)*rowsPerTask, e.n))
 		return nil
 	})
@@ -149,7 +149,7 @@ func (e *encoding) column(j int) []byte {
 		j -= e.ks
 	}
 	length := e.kp * e.s
-	return e.secondary[j*length : (j+1)*length]
+	return e.secondary[j*length : (j+1)*length : (j+1)*length]
 }
 
 // finishColumns extends and hashes a group of columns. It sets one node for each row.

@@ -90,14 +90,18 @@ func (c *Codec) shelve(w *scratch) {
 	c.idle.Put(w)
 }
 
-// each runs the tasks 0 to n-1 on up to GOMAXPROCS goroutines, each with a
-// scratch of its own. It returns the first error; tasks not begun by then are dropped.
-func (c *Codec) each(ctx context.Context, n int, task func(w *scratch, i int) error) error {
+// workPerGoroutine is how many bytes to code and hash are worth a goroutine, by measurement.
+const workPerGoroutine = 128 << 10
+
+// each runs the tasks 0 to n-1, work bytes in all, on up to GOMAXPROCS
+// goroutines, each with a scratch of its own. It returns the first error; tasks
+// not begun by then are dropped.
+func (c *Codec) each(ctx context.Context, n, work int, task func(w *scratch, i int) error) error {
 	var next atomic.Int64
 	var once sync.Once
 	var failed atomic.Bool
 	var first error
-	work := func() {
+	run := func() {
 		w := c.scratch()
 		defer c.shelve(w)
 		for !failed.Load() {
@@ -116,10 +120,10 @@ func (c *Codec) each(ctx context.Context, n int, task func(w *scratch, i int) er
 		}
 	}
 	var others sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) - 1 {
-		others.Go(work)
+	for range min(runtime.GOMAXPROCS(0), n, 1+work/workPerGoroutine) - 1 {
+		others.Go(run)
 	}
-	work()
+	run()
 	others.Wait()
 	return first
 }

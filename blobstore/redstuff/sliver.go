@@ -98,7 +98,11 @@ func (c *Codec) expand(w *scratch, axis walrus.Axis, size int, data []byte) ([]n
 // verifyAll returns the indices of those slivers that do not pass Verify.
 func (c *Codec) verifyAll(ctx context.Context, md *Metadata, axis walrus.Axis, indices []int, slivers map[int][]byte) ([]int, error) {
 	wrong := make([]bool, len(indices))
-	err := c.each(ctx, len(indices), func(_ *scratch, i int) error {
+	work := 0
+	for _, i := range indices {
+		work += 2 * len(slivers[i])
+	}
+	err := c.each(ctx, len(indices), work, func(_ *scratch, i int) error {
 		id := walrus.SliverID{Axis: axis, Index: uint16(indices[i])}
 		wrong[i] = c.Verify(md, id, slivers[indices[i]]) != nil
 		return nil
