@@ -126,10 +126,12 @@ func (e *encoding) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return e.c.each(ctx, (e.n+rowsPerTask-1)/rowsPerTask, len(nodes)*compressionBlock, func(w *scratch, i int) error {
+	err = e.c.each(ctx, (e.n+rowsPerTask-1)/rowsPerTask, len(nodes)*compressionBlock, func(w *scratch, i int) error {
 		e.finishRows(w, i*rowsPerTask, min((i+1)*rowsPerTask, e.n))
 		return nil
 	})
+	e.groups, e.crcs = nil, nil // an Encoded may live long
+	return err
 }
 
 // extendRows computes the repair columns in some source rows.
