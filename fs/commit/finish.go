@@ -26,7 +26,7 @@ func (c *Committer) finishFile(ctx context.Context, f index.FinishedFile) error 
 	if err := file.Finished(); err != nil {
 		return fmt.Errorf("finish inode %d: %w", f.Ino, err)
 	}
-	if !f.Clean || file.Dirty() {
+	if !f.Clean {
 		return nil
 	}
 	return c.copied(ctx, file)
@@ -121,7 +121,7 @@ func (c *Committer) settle(ctx context.Context, ino index.Ino) error {
 		}
 	}
 	status, err := c.cfg.Index.State(ctx, ino)
-	if err != nil || status.State != index.StateCertified || file.Dirty() {
+	if err != nil || status.State != index.StateCertified {
 		return err
 	}
 	if err := file.Finished(); err != nil {
