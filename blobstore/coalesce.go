@@ -167,14 +167,13 @@ func transact(ctx context.Context, call func(context.Context) (*chain.Outcome, e
 
 // refused tells whether the ledger has decided: the same request would fail again.
 func refused(err error) bool {
-	return splits(err) || errors.Is(err, chain.ErrStaleVersion) || errors.Is(err, chain.ErrTxReused) ||
-		errors.Is(err, chain.ErrNotExist)
+	return splits(err) || errors.Is(err, chain.ErrStaleVersion) || errors.Is(err, chain.ErrTxReused)
 }
 
 // splits tells whether one member of a batch may be to blame for an error of all.
 func splits(err error) bool {
 	var abort *chain.AbortError
-	return errors.As(err, &abort) || errors.Is(err, chain.ErrNoFunds)
+	return errors.As(err, &abort) || errors.Is(err, chain.ErrNoFunds) || errors.Is(err, chain.ErrNotExist)
 }
 
 func newTx() (tx chain.TxID) {

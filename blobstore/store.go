@@ -111,14 +111,22 @@ func (c *Client) aggregate(got *confirmations) (cert *walrus.Certificate, wrong 
 			return cert, wrong
 		}
 		for i, one := range got.byMember {
-			if err := one.Verify(got.committee); err != nil {
+			if err := c.verify(got.committee, answer{member: i, confirmation: one}); err != nil {
 				delete(got.byMember, i)
-				c.wrong(&got.committee.Members[i], walrus.SliverID{})
 				wrong = append(wrong, fmt.Errorf("node %s: %w", got.committee.Members[i].Name, err))
 			}
 		}
 	}
 	return nil, wrong
+}
+
+// verify checks one confirmation, and notes who signed wrongly.
+func (c *Client) verify(committee *walrus.Committee, a answer) error {
+	err := a.confirmation.Verify(committee)
+	if err != nil {
+		c.wrong(&committee.Members[a.member], walrus.SliverID{})
+	}
+	return err
 }
 
 // sending is what is on its way to nodes for one Put.
@@ -211,6 +219,10 @@ func (p *put) gather(ctx context.Context, got *confirmations, answers <-chan ans
 		}
 		select {
 		case a := <-answers:
+			if _, trusted := pending[a.member]; !trusted && a.err == nil {
+				// Whoever lied before must not pass for the last part of a quorum.
+				a.err = p.c.verify(got.committee, a)
+			}
 			delete(pending, a.member)
 			if a.err == nil {
 				got.byMember[a.member] = a.confirmation

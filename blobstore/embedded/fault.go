@@ -124,10 +124,8 @@ func (m *member) sliver(ctx context.Context, id walrus.SliverID) ([]byte, error)
 	}
 	if fault&WrongSliver != 0 {
 		other := id
-		for range walrus.MaxSymbolSize {
-			if other.Index++; other.Index == id.Index {
-				break
-			}
+		for i := 1; i < m.shards; i++ {
+			other.Index = uint16((int(id.Index) + i) % m.shards)
 			if wrong, err := n.Sliver(ctx, other); err == nil {
 				return wrong, nil
 			}

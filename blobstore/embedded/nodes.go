@@ -16,6 +16,7 @@ import (
 type member struct {
 	name   string
 	folder string
+	shards int // of the network
 
 	mu     sync.Mutex // guards the fields below
 	node   *node.Node // nil while it is down
@@ -47,7 +48,7 @@ func (n *Network) openNodes(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i := range n.plan.Nodes {
 		planned := &n.plan.Nodes[i]
-		m := &member{name: planned.Name, folder: planned.folder(n.cfg.Dir), reason: stopped}
+		m := &member{name: planned.Name, folder: planned.folder(n.cfg.Dir), shards: n.plan.Shards, reason: stopped}
 		n.nodes = append(n.nodes, m)
 		if planned.Stopped {
 			continue
