@@ -117,3 +117,8 @@ func newEnv(t *testing.T, n *Net, cfg Config, keys testNodes) *chaintest.Env {
 		},
 	}
 }
+
+// confirmation is what nodes sign for a deletable blob.
+func confirmation(epoch walrus.Epoch, r chain.Registration, object chain.Registered) []byte {
+	return walrus.ConfirmationMessage(epoch, r.Blob, walrus.Persistence{Deletable: true, Object: object.Object})
+}

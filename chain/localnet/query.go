@@ -152,20 +152,26 @@ func (l *ledger) Owned(ctx context.Context, q chain.OwnedQuery) (objects []chain
 
 func (l *ledger) owned(ctx context.Context, tx *sql.Tx, q chain.OwnedQuery) ([]chain.OwnedObject, error) {
 	if q.Storage {
-		return l.list(ctx, tx, l.net.facts.packages.Storage(), q, "", nil, readStorage)
+		return l.list(ctx, tx, listing{tag: l.net.facts.packages.Storage(), read: readStorage})
 	}
-	blob := l.net.facts.packages.Blob()
+	blobs := listing{tag: l.net.facts.packages.Blob(), key: q.Key, read: readBlob}
 	switch {
 	case q.Objects != nil:
-		return inChunks(q.Objects, func(ids []walrus.ObjectID) ([]chain.OwnedObject, error) {
-			return l.list(ctx, tx, blob, q, "o.id", bytesOf(ids), readBlob)
+		objects, err := inChunks(q.Objects, func(ids []walrus.ObjectID) ([]chain.OwnedObject, error) {
+			blobs.column, blobs.values = "o.id", bytesOf(ids)
+			return l.list(ctx, tx, blobs)
 		})
+		if q.Blobs != nil {
+			objects = slices.DeleteFunc(objects, func(o chain.OwnedObject) bool { return !slices.Contains(q.Blobs, o.Blob) })
+		}
+		return objects, err
 	case q.Blobs != nil:
 		return inChunks(q.Blobs, func(ids []walrus.BlobID) ([]chain.OwnedObject, error) {
-			return l.list(ctx, tx, blob, q, "o.blob", bytesOf(ids), readBlob)
+			blobs.column, blobs.values = "o.blob", bytesOf(ids)
+			return l.list(ctx, tx, blobs)
 		})
 	}
-	return l.list(ctx, tx, blob, q, "", nil, readBlob)
+	return l.list(ctx, tx, blobs)
 }
 
 // inChunks calls f for so many IDs at a time and joins the answers.
@@ -199,10 +205,38 @@ func bytesOf[T ~[32]byte](ids []T) []any {
 	return args
 }
 
-// list lists objects of one type, those only whose column is among values.
-func (l *ledger) list(ctx context.Context, tx *sql.Tx, tag move.StructTag, q chain.OwnedQuery, column string, values []any,
-	read func(contents []byte, o *chain.OwnedObject) error) (objects []chain.OwnedObject, err error) {
-	typeID, err := l.net.store.typeID(ctx, tx, tag)
+// listing is a list of objects of one type that one owner has.
+type listing struct {
+	tag    move.StructTag
+	column string // only objects whose column is among values; empty means all
+	values []any
+	key    string // only objects with this attribute; empty means all
+	read   func(contents []byte, o *chain.OwnedObject) error
+}
+
+// query returns the SQL of a listing, with the numbers of its types.
+func (v *listing) query(owner chain.Address, typeID, metadata int64) (string, []any) {
+	// The plus keeps SQLite from walking through all that an owner has to find a few.
+	plus := ""
+	if v.column != "" || v.key != "" {
+		plus = "+"
+	}
+	query := `SELECT o.version, o.contents, f.contents FROM objects o
+		LEFT JOIN objects f ON f.owner = o.id AND f.type = ? WHERE ` + plus + `o.owner = ? AND ` + plus + `o.type = ?`
+	args := []any{metadata, owner[:], typeID}
+	if v.column != "" {
+		query += " AND " + v.column + " IN (?" + strings.Repeat(", ?", len(v.values)-1) + ")"
+		args = append(args, v.values...)
+	}
+	if v.key != "" {
+		query += " AND o.id IN (SELECT object FROM attributes WHERE key = ?)"
+		args = append(args, v.key)
+	}
+	return query + " ORDER BY o.rowid", args
+}
+
+func (l *ledger) list(ctx context.Context, tx *sql.Tx, v listing) (objects []chain.OwnedObject, err error) {
+	typeID, err := l.net.store.typeID(ctx, tx, v.tag)
 	if err != nil {
 		return nil, err
 	}
@@ -210,18 +244,8 @@ func (l *ledger) list(ctx context.Context, tx *sql.Tx, tag move.StructTag, q cha
 	if err != nil {
 		return nil, err
 	}
-	query := `SELECT o.version, o.contents, f.contents FROM objects o
-		LEFT JOIN objects f ON f.owner = o.id AND f.type = ? WHERE o.owner = ? AND o.type = ?`
-	args := []any{metadata, l.owner[:], typeID}
-	if column != "" {
-		query += " AND " + column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")"
-		args = append(args, values...)
-	}
-	if q.Key != "" {
-		query += " AND o.id IN (SELECT object FROM attributes WHERE key = ?)"
-		args = append(args, q.Key)
-	}
-	rows, err := tx.QueryContext(ctx, query+" ORDER BY o.rowid", args...)
+	query, args := v.query(l.owner, typeID, metadata)
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -232,12 +256,10 @@ func (l *ledger) list(ctx context.Context, tx *sql.Tx, tag move.StructTag, q cha
 		if err := rows.Scan(&o.Version, &contents, &field); err != nil {
 			return nil, err
 		}
-		if err := errors.Join(read(contents, &o), readAttributes(field, &o)); err != nil {
+		if err := errors.Join(v.read(contents, &o), readAttributes(field, &o)); err != nil {
 			return nil, err
 		}
-		if q.Blobs == nil || slices.Contains(q.Blobs, o.Blob) {
-			objects = append(objects, o)
-		}
+		objects = append(objects, o)
 	}
 	return objects, rows.Err()
 }
