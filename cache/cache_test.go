@@ -172,7 +172,7 @@ func TestBudgetIsHard(t *testing.T) {
 	const budget = 10 * block
 	c := open(t, cache.Config{Dir: dir, Budget: budget})
 	rng := rand.New(rand.NewPCG(3, 4))
-	for i := range 300 {
+	for i := range 150 {
 		put(t, c, i, rng.IntN(3*block))
 		var sum int64
 		for _, size := range files(t, dir) {
@@ -182,8 +182,8 @@ func TestBudgetIsHard(t *testing.T) {
 			t.Fatalf("after %d: %d bytes in files, %d used, budget %d", i, sum, used, budget)
 		}
 	}
-	if !c.Has(sliverID(299)) || c.Stats().Evicted < 100 {
-		t.Errorf("newest there: %v, stats %+v", c.Has(sliverID(299)), c.Stats())
+	if !c.Has(sliverID(149)) || c.Stats().Evicted < 50 {
+		t.Errorf("newest there: %v, stats %+v", c.Has(sliverID(149)), c.Stats())
 	}
 	put(t, c, 1000, budget) // with its header it is too large
 	if c.Has(sliverID(1000)) || c.Used() == 0 {
@@ -593,7 +593,7 @@ func TestTogether(t *testing.T) {
 	for g := range 6 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(11, uint64(g)))
-			for range 400 {
+			for range 150 {
 				i := rng.IntN(60)
 				want := sliver(i, 50+97*i)
 				got, err := c.Get(context.Background(), sliverID(i), func(context.Context) ([]byte, error) { return want, nil })
