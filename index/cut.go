@@ -152,6 +152,11 @@ func (tx *txn) cutContent(t *Trailer, p *Packed) (exists bool, err error) {
 		}
 		c.Mtime = n.Mtime
 	}
+	if n.generation > t.Generation { // of a cut that was not committed, see reopen
+		if err := tx.run(`UPDATE inodes SET generation = ? WHERE ino = ?`, t.Generation, n.Ino); err != nil {
+			return false, err
+		}
+	}
 	n.PubVersion, n.PubSize, n.pubMtime = p.Version, c.Size, c.Mtime
 	t.Contents = append(t.Contents, c)
 	return true, tx.addInode(t, &n)

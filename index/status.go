@@ -28,13 +28,13 @@ type Status struct {
 // State returns how safe an inode is and where its published content is.
 // Staging may know of writes that make a file dirty and are not marked here yet.
 func (db *DB) State(ctx context.Context, ino Ino) (s Status, err error) {
-	anchored := db.latest.Load().anchored
+	st := db.latest.Load()
 	err = db.snapshot(func(c *conn) error {
 		n, err := c.inode(ino)
 		if err != nil {
 			return err
 		}
-		if s.State, s.Error, err = c.state(&n, anchored); err != nil {
+		if s.State, s.Error, err = c.state(&n, st); err != nil {
 			return err
 		}
 		if !n.IsRegular() {
@@ -57,7 +57,7 @@ func (db *DB) State(ctx context.Context, ino Ino) (s Status, err error) {
 	return s, err
 }
 
-func (c *conn) state(n *inode, anchored uint64) (State, string, error) {
+func (c *conn) state(n *inode, st *state) (State, string, error) {
 	if n.IsRegular() && n.Dirty {
 		r, err := c.one(`SELECT version, error FROM jobs WHERE ino = ?`, n.Ino)
 		switch {
@@ -70,11 +70,12 @@ func (c *conn) state(n *inode, anchored uint64) (State, string, error) {
 		}
 		return StateDirty, r.text(1), nil
 	}
-	if n.generation > anchored || n.pubGeneration > anchored {
+	if n.generation > st.anchored || n.pubGeneration > st.anchored {
 		return StateStoring, "", nil
 	}
+	// A name that changed and changed back is published as it is, in some committed generation.
 	pending, err := c.int(`SELECT EXISTS (SELECT 1 FROM dirents INDEXED BY dirents_ino
-		WHERE ino = ? AND (ino IS NOT pub OR generation > ?))`, n.Ino, anchored)
+		WHERE ino = ? AND (ino IS NOT pub OR min(generation, ?) > ?))`, n.Ino, st.packed, st.anchored)
 	if err != nil || pending != 0 {
 		return StateStoring, "", err
 	}

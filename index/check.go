@@ -1,0 +1,59 @@
+package index
+
+import (
+	"context"
+	"fmt"
+)
+
+// rules are statements that give no row in a sound index.
+var rules = []struct{ broken, sql string }{
+	{"name of no inode", `SELECT d.parent, d.ino FROM dirents d LEFT JOIN inodes i ON i.ino = d.ino
+		WHERE d.ino IS NOT NULL AND i.ino IS NULL`},
+	{"name in no directory", `SELECT d.parent, d.ino FROM dirents d LEFT JOIN inodes i ON i.ino = d.parent
+		WHERE d.ino IS NOT NULL AND (i.ino IS NULL OR i.mode & 61440 <> 16384 OR i.nlink = 0)`},
+	{"links of a file", `SELECT ino, nlink FROM inodes WHERE mode & 61440 <> 16384 AND nlink <>
+		(SELECT count(*) FROM dirents d INDEXED BY dirents_ino WHERE d.ino = inodes.ino)`},
+	{"links of a directory", `SELECT i.ino, i.nlink FROM inodes i WHERE i.mode & 61440 = 16384 AND i.nlink > 0 AND i.nlink <>
+		2 + (SELECT count(*) FROM dirents d INDEXED BY dirents_cookie JOIN inodes c ON c.ino = d.ino
+		WHERE d.parent = i.ino AND d.ino IS NOT NULL AND c.mode & 61440 = 16384)`},
+	{"dirty mark", `SELECT ino, version FROM inodes WHERE dirty <> (version <> pub_version) OR version < pub_version`},
+	{"job of a clean file", `SELECT j.ino, j.version FROM jobs j LEFT JOIN inodes i ON i.ino = j.ino
+		WHERE i.ino IS NULL OR i.dirty = 0 OR j.version > i.version`},
+	{"overlapping extents", `SELECT ino, off FROM (SELECT ino, off, lag(off + len) OVER (PARTITION BY ino ORDER BY off) AS before
+		FROM extents WHERE dead = 9223372036854775807) WHERE before > off`},
+	{"extent beyond the end", `SELECT e.ino, e.off FROM extents e JOIN inodes i ON i.ino = e.ino
+		WHERE e.dead = 9223372036854775807 AND e.off + e.len > i.pub_size`},
+	{"extent without life", `SELECT ino, off FROM extents WHERE born >= dead`},
+	{"extent of no file", `SELECT e.ino, e.off FROM extents e LEFT JOIN inodes i ON i.ino = e.ino
+		WHERE e.dead = 9223372036854775807 AND i.ino IS NULL`},
+	{"extent in no segment", `SELECT e.ino, e.segment FROM extents e LEFT JOIN segments s ON s.number = e.segment
+		WHERE s.number IS NULL`},
+}
+
+// Check looks for damage in the database file and for rows that contradict
+// each other, and describes what it finds. It reads everything.
+func (db *DB) Check(ctx context.Context) (problems []string, err error) {
+	err = db.snapshot(func(c *conn) error {
+		err := c.query(`PRAGMA quick_check(20)`, func(r row) error {
+			if text := r.text(0); text != "ok" {
+				problems = append(problems, text)
+			}
+			return nil
+		})
+		if err != nil || len(problems) > 0 {
+			return err
+		}
+		for _, rule := range rules {
+			r, err := c.one(rule.sql + ` LIMIT 1`)
+			if err == errNoRow {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			problems = append(problems, fmt.Sprintf("%s: %d, %d", rule.broken, r.int(0), r.int(1)))
+		}
+		return nil
+	})
+	return problems, err
+}

@@ -1,0 +1,604 @@
+package index_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/index"
+)
+
+// published is what a restore has to give.
+type published struct {
+	names  map[name]index.Ino
+	inodes map[index.Ino]*node
+}
+
+// node is an inode of a published tree. A missing version means that no version of the file was packed whole.
+type node struct {
+	attr    index.Attr
+	target  string
+	xattrs  map[string]string
+	version uint64
+	data    []byte
+	// Writing to a file changes the time of its last change, which is published
+	// with its next version only, or with another attribute.
+	loose bool
+}
+
+func (p published) clone() published {
+	q := published{names: maps.Clone(p.names), inodes: make(map[index.Ino]*node)}
+	for ino, n := range p.inodes {
+		c := *n
+		q.inodes[ino] = &c
+	}
+	return q
+}
+
+// after returns the published tree that a cut taken now leads to, by the rules of
+// publication, looked at from the names: it knows nothing of generations.
+func (w *world) after(completed []*pack) published {
+	next := w.tree.clone()
+	whole := make(map[index.Ino]*pack)
+	for _, p := range completed {
+		whole[p.ino] = p
+	}
+	inos := map[index.Ino]bool{index.Root: true}
+	for _, ino := range w.names {
+		inos[ino] = true
+	}
+	for ino := range whole {
+		inos[ino] = true
+	}
+	for ino := range inos {
+		w.publishInode(next, ino, whole[ino])
+	}
+	places := maps.Clone(w.names)
+	maps.Copy(places, next.names)
+	for n := range places {
+		live, bound := w.names[n]
+		switch shown := next.names[n]; {
+		case !bound:
+			delete(next.names, n)
+		case next.inodes[live] != nil:
+			next.names[n] = live
+		case shown != 0 && w.named(shown):
+			delete(next.names, n)
+		}
+	}
+	return next
+}
+
+func (w *world) named(ino index.Ino) bool {
+	for _, i := range w.names {
+		if i == ino {
+			return true
+		}
+	}
+	return false
+}
+
+// publishInode shows the live attributes of an inode, with size, mtime and
+// content of the published version if it is a file.
+func (w *world) publishInode(next published, ino index.Ino, p *pack) {
+	a, err := w.db.Get(ctx, ino)
+	if p != nil && errors.Is(err, index.ErrNotExist) {
+		return
+	}
+	w.expect("get", err)
+	old := next.inodes[ino]
+	n := &node{attr: a, xattrs: w.xattrs(w.db, ino)}
+	if a.IsSymlink() {
+		n.target = string(must(w.db.Readlink(ctx, ino)))
+	}
+	if f := w.files[ino]; f != nil {
+		switch {
+		case p != nil:
+			n.version, n.data, n.attr.Mtime = p.v.number, p.v.data, p.v.mtime
+			if p.v.number == f.number {
+				n.attr.Mtime = f.mtime
+			}
+		case old == nil:
+			return
+		default:
+			n.version, n.data = old.version, old.data
+			if f.number != old.version {
+				n.attr.Mtime, n.loose = f.shown, true
+			}
+		}
+		n.attr.Size = int64(len(n.data))
+	}
+	next.inodes[ino] = n
+}
+
+func (w *world) xattrs(db *index.DB, ino index.Ino) map[string]string {
+	m := make(map[string]string)
+	for _, name := range must(db.ListXattr(ctx, ino)) {
+		m[name] = string(must(db.GetXattr(ctx, ino, name)))
+	}
+	return m
+}
+
+// flatten returns a line for every path of a published tree.
+func (p published) flatten() map[string]string {
+	links, subdirs := make(map[index.Ino]uint32), make(map[index.Ino]uint32)
+	for n, ino := range p.names {
+		links[ino]++
+		if p.inodes[ino].attr.IsDir() {
+			subdirs[n.parent]++
+		}
+	}
+	lines := make(map[string]string)
+	var walk func(path string, ino index.Ino)
+	walk = func(path string, ino index.Ino) {
+		n := *p.inodes[ino]
+		n.attr.Nlink = links[ino]
+		if n.attr.IsDir() {
+			n.attr.Nlink = 2 + subdirs[ino]
+		}
+		lines[path] = n.line()
+		for at, child := range p.names {
+			if at.parent == ino {
+				walk(path+"/"+at.name, child)
+			}
+		}
+	}
+	walk("", index.Root)
+	return lines
+}
+
+func (n *node) line() string {
+	a := n.attr
+	if n.loose {
+		a.Ctime = 0
+	}
+	return fmt.Sprintf("ino %d mode %o uid %d gid %d nlink %d rdev %d size %d times %d %d %d %d target %q xattrs %q version %d data %x",
+		a.Ino, a.Mode, a.UID, a.GID, a.Nlink, a.Rdev, a.Size, a.Atime, a.Mtime, a.Ctime, a.Btime, n.target, n.xattrs, n.version, n.data)
+}
+
+// walk returns a line for every path of an index, as flatten does.
+func (w *world) walk(db *index.DB) map[string]string {
+	lines := make(map[string]string)
+	var visit func(path string, a index.Attr)
+	visit = func(path string, a index.Attr) {
+		n := node{attr: a, xattrs: w.xattrs(db, a.Ino)}
+		if shown := w.tree.inodes[a.Ino]; shown != nil {
+			n.loose = shown.loose
+		}
+		if a.IsSymlink() {
+			n.target = string(must(db.Readlink(ctx, a.Ino)))
+		}
+		if a.IsRegular() {
+			n.version, n.data = a.Version, w.read(must(db.Extents(ctx, a.Ino, 0, -1)), a.Size)
+		}
+		lines[path] = n.line()
+		if !a.IsDir() {
+			return
+		}
+		for _, e := range must(db.ReadDir(ctx, a.Ino, 0, 1000)) {
+			visit(path+"/"+string(e.Name), e.Attr)
+		}
+	}
+	visit("", must(db.Get(ctx, index.Root)))
+	return lines
+}
+
+// read puts a file together from its extents.
+func (w *world) read(extents []index.Extent, size int64) []byte {
+	data := make([]byte, size)
+	end := int64(0)
+	for _, e := range extents {
+		if e.Off < end || e.Off+e.Len > size {
+			w.t.Fatalf("extent %d+%d after %d in %d bytes", e.Off, e.Len, end, size)
+		}
+		end = e.Off + e.Len
+		copy(data[e.Off:end], w.segments[e.Segment][e.Pos:e.Pos+e.Len])
+	}
+	return data
+}
+
+func diff(t testing.TB, what string, got, want map[string]string) {
+	t.Helper()
+	for path := range want {
+		if got[path] != want[path] {
+			t.Errorf("%s: %q\n got %s\nwant %s", what, path, got[path], want[path])
+		}
+	}
+	for path := range got {
+		if _, ok := want[path]; !ok {
+			t.Errorf("%s: %q should not be there: %s", what, path, got[path])
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// snapshot takes a version of a file for packing.
+func (w *world) snapshot(ino index.Ino) *pack {
+	f := w.files[ino]
+	if f.late {
+		w.queue(ino)
+	}
+	p := &pack{ino: ino, v: f.version}
+	p.v.dirty = maps.Clone(f.dirty)
+	f.packing, f.marked, f.nextMin = p, false, int64(len(f.data))
+	f.dirty = make(map[int64]bool)
+	have := make(map[int64]bool)
+	for _, j := range must(w.db.Claim(ctx, 1000, time.Unix(0, 1<<62))) {
+		if j.Ino != ino || j.Version != f.number || w.crashes == 0 {
+			continue
+		}
+		for _, part := range j.Partials { // a pack before the crash got so far
+			p.ops = append(p.ops, index.Op{Off: part.Off, Len: part.Len, Segment: part.Segment, Pos: part.Pos})
+			have[part.Off/block] = true
+		}
+	}
+	size := int64(len(f.data))
+	for _, b := range slices.Sorted(maps.Keys(p.v.dirty)) {
+		if b*block < size && !have[b] {
+			p.left = append(p.left, index.Op{Off: b * block, Len: min(block, size-b*block)})
+		}
+	}
+	return p
+}
+
+// undo gives the blocks of a pack that will not be committed back to the file.
+func (w *world) undo(p *pack) {
+	f := w.files[p.ino]
+	if f.packing != p {
+		return
+	}
+	for b := range p.v.dirty {
+		if b*block < min(f.nextMin, int64(len(f.data))) {
+			f.dirty[b] = true
+		}
+	}
+	f.packing, f.base = nil, min(p.v.base, f.nextMin)
+}
+
+// pack moves ranges of a pack into a segment, all or some, and reports whether it is whole.
+func (w *world) pack(p *pack, number uint64) bool {
+	for len(p.left) > 0 {
+		if w.rng.IntN(8) == 0 {
+			return false
+		}
+		op := p.left[0]
+		p.left = p.left[1:]
+		data := p.v.data[op.Off : op.Off+op.Len]
+		if len(bytes.Trim(data, "\x00")) > 0 {
+			op.Segment, op.Pos = number, int64(len(w.segments[number]))
+			w.segments[number] = append(w.segments[number], data...)
+		}
+		p.ops = append(p.ops, op)
+	}
+	return w.rng.IntN(6) > 0
+}
+
+// commit cuts a segment with some of the files that wait, and commits it or not.
+func (w *world) commit(all bool) {
+	number := must(w.db.NextSegment(ctx))
+	delete(w.segments, number)
+	var completed []*pack
+	var partials []index.Partial
+	for _, ino := range slices.Sorted(maps.Keys(w.files)) {
+		f := w.files[ino]
+		if !f.queued || f.open || f.packing == nil && f.number == w.versionOf(ino) || !all && w.rng.IntN(3) == 0 {
+			continue
+		}
+		if _, err := w.db.Get(ctx, ino); err != nil {
+			delete(w.files, ino)
+			continue
+		}
+		if f.packing == nil {
+			w.snapshot(ino)
+		}
+		p := f.packing
+		had := len(p.ops)
+		whole := w.pack(p, number)
+		for all && !whole {
+			whole = w.pack(p, number)
+		}
+		if whole {
+			completed = append(completed, p)
+			continue
+		}
+		for _, op := range p.ops[had:] {
+			if op.Segment != 0 {
+				partials = append(partials, index.Partial{Ino: ino, Version: p.v.number, Off: op.Off, Len: op.Len, Segment: op.Segment, Pos: op.Pos})
+			}
+		}
+	}
+	var packed []index.Packed
+	for _, p := range completed {
+		packed = append(packed, index.Packed{Ino: p.ino, Version: p.v.number, Size: int64(len(p.v.data)), Mtime: p.v.mtime, Base: p.v.base, Ops: p.ops})
+	}
+	t, err := w.db.CutTrailer(ctx, packed)
+	if errors.Is(err, index.ErrInFlight) {
+		w.giveUp()
+		return
+	}
+	w.expect("cut", err)
+	next := w.after(completed)
+	for range w.rng.IntN(6) {
+		if !all {
+			w.step()
+		}
+	}
+	if !all && w.rng.IntN(8) == 0 {
+		w.giveUp()
+		return
+	}
+	c := index.Commit{Trailer: t, Packed: packed, Partials: partials}
+	parts := 1 + max(0, w.rng.IntN(6)-3)
+	for i := range parts {
+		s := segment(number + uint64(i))
+		s.Part, s.Parts = i, parts
+		c.Segments = append(c.Segments, s)
+	}
+	w.expect("commit", w.db.CommitSegments(ctx, c))
+	w.trailers = append(w.trailers, carried{must(index.MarshalTrailer(t)), c.Segments})
+	for _, p := range completed {
+		if f := w.files[p.ino]; f.packing == p {
+			f.packing, f.base = nil, f.nextMin
+			f.queued = f.number != p.v.number
+			if n := next.inodes[p.ino]; n != nil {
+				f.shown = n.attr.Mtime
+			}
+			if !f.queued {
+				f.shown = f.mtime
+			}
+		}
+	}
+	w.tree = next
+	w.history[t.Generation] = next
+}
+
+func (w *world) versionOf(ino index.Ino) uint64 {
+	if n := w.tree.inodes[ino]; n != nil {
+		return n.version
+	}
+	return 0
+}
+
+// giveUp ends all packs, as an error in the committer does.
+func (w *world) giveUp() {
+	for _, ino := range slices.Sorted(maps.Keys(w.files)) {
+		if p := w.files[ino].packing; p != nil {
+			w.undo(p)
+		}
+	}
+}
+
+// crash goes on with the database as kill -9 leaves it.
+func (w *world) crash() {
+	w.giveUp()
+	w.crashes++
+	path := fmt.Sprintf("%s-%d", w.path, w.crashes)
+	for _, suffix := range []string{"", "-wal"} {
+		copyFile(w.t, w.path+suffix, path+suffix)
+	}
+	w.expect("close", w.db.Close())
+	w.path = path
+	w.db = must(index.Open(ctx, index.Config{Path: path, Now: w.clock.now}))
+	for ino, f := range w.files {
+		f.marked = false
+		if f.open { // nobody has it open any more
+			f.open = false
+			_, err := w.db.Reap(ctx, ino)
+			w.expect("reap", err)
+		}
+	}
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	src, err := os.Open(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	dst := must(os.Create(to))
+	must(io.Copy(dst, src))
+	if err := dst.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// certify lets some segments be certified, in any order, and moves the anchor.
+func (w *world) certify(all bool) {
+	var certifying []walrus.BlobID
+	var receipts []walrus.Receipt
+	var numbers []uint64
+	for _, s := range must(w.db.Segments(ctx, index.SegmentFilter{Below: walrus.Certified})) {
+		if !all && w.rng.IntN(3) == 0 {
+			continue
+		}
+		r := must(w.db.Receipt(ctx, s.Number))
+		r.Stage, r.EndEpoch = walrus.Certified, 9
+		certifying, receipts, numbers = append(certifying, s.Blob), append(receipts, r), append(numbers, s.Number)
+	}
+	a, err := w.db.NextAnchor(ctx, certifying)
+	w.expect("next anchor", err)
+	for i, r := range receipts {
+		w.expect("checkpoint", w.db.Checkpoint(ctx, numbers[i], r))
+	}
+	if a == nil {
+		return
+	}
+	w.reachable(a)
+	w.expect("anchor moved", w.db.AnchorMoved(ctx, *a, a.Generation))
+	w.remembered(a.Generation)
+	_, _, err = w.db.Finish(ctx)
+	w.expect("finish", err)
+	w.remembered(a.Generation)
+}
+
+// reachable checks that a restore which starts from the anchor finds all segments.
+func (w *world) reachable(a *index.Anchor) {
+	known := make(map[uint64]walrus.BlobID)
+	last := uint64(0)
+	for _, n := range a.Window {
+		known[n.Number] = n.Blob
+		last = max(last, n.Number)
+	}
+	if known[a.Generation] != a.Head {
+		w.t.Fatalf("head %s, window has %s", a.Head, known[a.Generation])
+	}
+	for _, c := range slices.Backward(w.trailers) {
+		t := must(index.UnmarshalTrailer(c.encoded))
+		if t.Generation > a.Generation {
+			continue
+		}
+		for _, s := range t.Segments {
+			known[s.Number] = s.Blob
+		}
+		for _, s := range c.segments {
+			if known[s.Number] != s.Blob {
+				w.t.Fatalf("segment %d of generation %d is not known from anchor %d with window %v", s.Number, t.Generation, a.Generation, a.Window)
+			}
+			last = max(last, s.Number)
+		}
+	}
+	if last != a.Window[len(a.Window)-1].Number {
+		w.t.Fatalf("the window ends at %d, the generation at %d", a.Window[len(a.Window)-1].Number, last)
+	}
+}
+
+// check replays all trailers into a fresh index and compares it with the model.
+func (w *world) check() {
+	if len(w.trailers) == 0 {
+		return
+	}
+	path := filepath.Join(w.t.TempDir(), "replayed")
+	r := must(index.NewReplay(ctx, path, index.Drive{ID: [16]byte{1}, Writer: [16]byte{3}}))
+	for _, c := range w.trailers {
+		w.expect("apply", r.Apply(ctx, must(index.UnmarshalTrailer(c.encoded)), c.segments))
+	}
+	report, err := r.Close(ctx, index.AnchorState{})
+	w.expect("close replay", err)
+	if len(report.Problems) > 0 {
+		w.t.Fatalf("problems: %q", report.Problems)
+	}
+	db := must(index.Open(ctx, index.Config{Path: path}))
+	diff(w.t, "replayed", w.walk(db), w.tree.flatten())
+	w.sound(db)
+	next := must(db.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte("new"), Mode: fileMode})).Ino
+	for ino := range w.tree.inodes {
+		if next <= ino {
+			w.t.Fatalf("inode %d is used again", next)
+		}
+	}
+	w.expect("close", db.Close())
+	w.sound(w.db)
+}
+
+func (w *world) sound(db *index.DB) {
+	w.t.Helper()
+	problems, err := db.Check(ctx)
+	w.expect("check", err)
+	if len(problems) > 0 {
+		w.t.Fatalf("index is not sound: %q", problems)
+	}
+}
+
+// liveTree compares names and inodes of the index with the model's.
+func (w *world) liveTree() {
+	w.t.Helper()
+	got := make(map[name]index.Ino)
+	dirs := append(slices.Sorted(maps.Keys(w.dirs)), index.Root)
+	for _, dir := range slices.Compact(dirs) {
+		for _, e := range must(w.db.ReadDir(ctx, dir, 0, 1000)) {
+			got[name{dir, string(e.Name)}] = e.Attr.Ino
+		}
+	}
+	if !reflect.DeepEqual(got, w.names) {
+		w.t.Fatalf("live names:\n got %v\nwant %v", got, w.names)
+	}
+}
+
+func newWorld(t testing.TB, seed uint64) *world {
+	w := &world{
+		t: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: new(clock), path: filepath.Join(t.TempDir(), "index"),
+		names: make(map[name]index.Ino), dirs: map[index.Ino]bool{index.Root: true}, files: make(map[index.Ino]*file),
+		segments: make(map[uint64][]byte), history: make(map[uint64]published),
+		tree: published{names: make(map[name]index.Ino), inodes: make(map[index.Ino]*node)},
+	}
+	w.db = must(index.Open(ctx, index.Config{Path: w.path, Now: w.clock.now}))
+	w.expect("init", w.db.Init(ctx, index.Drive{ID: [16]byte{1}, Writer: [16]byte{2}}))
+	return w
+}
+
+// TestModel runs random histories of a drive and compares, after every commit,
+// what a restore would give with what the rules say. The seed is in the name of
+// the failing test.
+func TestModel(t *testing.T) {
+	seeds, rounds := 12, 25
+	if os.Getenv("WALFS_SOAK") != "" {
+		seeds, rounds = 400, 60
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, uint64(seed))
+			defer func() { w.expect("close", w.db.Close()) }()
+			for range rounds {
+				for range 1 + w.rng.IntN(25) {
+					w.step()
+				}
+				w.liveTree()
+				if w.rng.IntN(10) == 0 {
+					w.crash()
+				}
+				w.commit(false)
+				if w.rng.IntN(2) == 0 {
+					w.certify(false)
+				}
+				w.check()
+			}
+			w.drain()
+		})
+	}
+}
+
+// drain packs and certifies all; then a restore gives the live tree.
+func (w *world) drain() {
+	w.giveUp()
+	for _, ino := range must(w.db.Orphans(ctx)) {
+		_, err := w.db.Reap(ctx, ino)
+		w.expect("reap", err)
+	}
+	for _, n := range w.live(w.isFile) {
+		w.queue(w.names[n])
+	}
+	w.certify(true)
+	w.commit(true)
+	w.certify(true)
+	w.check()
+	diff(w.t, "live and published", w.walk(w.db), w.tree.flatten())
+	p := must(w.db.Pending(ctx))
+	if p.Jobs != 0 || p.Names || p.Segments != 0 {
+		w.t.Errorf("pending %+v", p)
+	}
+	for _, n := range w.live(w.any) {
+		if s := must(w.db.State(ctx, w.names[n])); s.State != index.StateCertified {
+			w.t.Errorf("%v is %s", n, s.State)
+		}
+	}
+	if u := must(w.db.Usage(ctx)); u.Dirty+u.Staged+u.Storing != 0 || u.Bytes != u.Certified {
+		w.t.Errorf("usage %+v", u)
+	}
+}
