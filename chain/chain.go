@@ -155,7 +155,8 @@ type Balance struct {
 }
 
 // Ledger is Sui with the Walrus contracts, seen by one owner. Calls may be
-// concurrent. Batches are all or nothing.
+// concurrent. Batches have at most MaxBatch members and are all or nothing. A
+// call that fails leaves no trace, and its transaction ID can be used again.
 type Ledger interface {
 	// State returns epoch, committee, prices and clock.
 	State(ctx context.Context) (*State, error)

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -128,8 +129,15 @@ func (n *Net) start(ctx context.Context, cfg Config, fresh bool, now func() time
 // Ledger returns the ledger as owner sees it.
 func (n *Net) Ledger(owner chain.Address) chain.Ledger { return &ledger{net: n, owner: owner} }
 
-// Committee returns the committee of the current epoch. The caller must not change it.
-func (n *Net) Committee() walrus.Committee { return *n.committee.Load() }
+// Committee returns the committee of the current epoch.
+func (n *Net) Committee() walrus.Committee {
+	c := *n.committee.Load()
+	c.Members = slices.Clone(c.Members)
+	for i := range c.Members {
+		c.Members[i].Shards = slices.Clone(c.Members[i].Shards)
+	}
+	return c
+}
 
 // ChainID names this ledger: a hash of its genesis seed.
 func (n *Net) ChainID() [32]byte { return n.facts.chainID }

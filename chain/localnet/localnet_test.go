@@ -85,6 +85,7 @@ func fund(t testing.TB, n *Net, tx chain.TxID, to chain.Address, frost uint64) {
 func TestConformance(t *testing.T) {
 	for _, size := range []struct{ nodes, shards int }{{4, 10}, {10, 100}} {
 		t.Run(fmt.Sprintf("%d nodes", size.nodes), func(t *testing.T) {
+			t.Parallel()
 			chaintest.Run(t, func(t *testing.T) *chaintest.Env {
 				g, keys := newGenesis(t, size.nodes, size.shards)
 				cfg := Config{Dir: t.TempDir(), Genesis: g}

@@ -208,6 +208,21 @@ func TestFaucet(t *testing.T) {
 	}
 }
 
+// TestDurability asks SQLite whether an answered transaction survives a power cut.
+func TestDurability(t *testing.T) {
+	g, _ := newGenesis(t, 4, 10)
+	n := openNet(t, Config{Dir: t.TempDir(), Genesis: g})
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1"} {
+		var got string
+		if err := n.store.writer.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", pragma, got, err, want)
+		}
+	}
+	if _, err := n.store.reader.Exec("DELETE FROM objects"); err == nil {
+		t.Error("a connection for reading writes")
+	}
+}
+
 // TestEffectsOfRegister looks at the objects that one registration leaves.
 func TestEffectsOfRegister(t *testing.T) {
 	ctx := context.Background()

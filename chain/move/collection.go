@@ -66,12 +66,6 @@ func (t *Table) BCS(c *Codec) {
 	c.U64(&t.Size)
 }
 
-// Number is a u64 that stands alone, as the key of an inner state does.
-type Number uint64
-
-// BCS is the layout.
-func (n *Number) BCS(c *Codec) { c.U64((*uint64)(n)) }
-
 // IDs is a vector of ID.
 type IDs []ID
 

@@ -33,6 +33,7 @@ type vectors struct {
 		Name       string
 		BCSBase64  string `json:"bcs_base64"`
 		Digest     string
+		SignedHash string   `json:"signed_hash"`
 		CreatedIDs []string `json:"created_ids"`
 	}
 	Objects []struct {
