@@ -79,6 +79,7 @@ func (a *anchor) checkpoint(r walrus.Receipt) error {
 }
 
 func TestAnchorMovesWithCertification(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	a := newAnchor(t, w)
 	first, _ := a.now(t)
@@ -108,6 +109,7 @@ func TestAnchorMovesWithCertification(t *testing.T) {
 
 // Another machine has moved the anchor: nothing is certified, and Put says why.
 func TestStaleAnchor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	a := newAnchor(t, w)
 	other := &chain.AnchorUpdate{Object: a.object, Version: a.version,
@@ -138,6 +140,7 @@ func TestStaleAnchor(t *testing.T) {
 
 // The certification happened but its outcome was not written down.
 func TestResumeTellsTheAnchorVersion(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	a := newAnchor(t, w)
 	var journal walrus.Receipt
@@ -161,6 +164,7 @@ func TestResumeTellsTheAnchorVersion(t *testing.T) {
 }
 
 func TestAnchorFails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	w.config.Anchor = func(context.Context, []walrus.BlobID) (*chain.AnchorUpdate, error) { return nil, errCrash }
 	w.reconnect()

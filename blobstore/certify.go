@@ -24,10 +24,7 @@ func (p *put) certify(ctx context.Context) error {
 	if errors.Is(err, errEpoch) {
 		p.receipt.Stage, p.receipt.Cert, p.receipt.CertifyTx = walrus.Registered, nil, chain.TxID{}
 	}
-	if err != nil {
-		return fmt.Errorf("certify: %w", err)
-	}
-	return nil
+	return err
 }
 
 // outdated tells whether the epoch of the certificate is over.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/embedded"
@@ -15,6 +16,7 @@ import (
 )
 
 func TestPutAndRead(t *testing.T) {
+	t.Parallel()
 	for _, shape := range [][2]int{{4, 10}, {0, 0}} {
 		w := newWorld(t, shape[0], shape[1])
 		sizes := []int{0, 1, 1000, 300_000, 1_700_000}
@@ -45,6 +47,7 @@ func TestPutAndRead(t *testing.T) {
 
 // Three nodes of ten may fail a Put, each in another way; a fourth may not.
 func TestPutWithFailingNodes(t *testing.T) {
+	t.Parallel()
 	faults := map[string]embedded.Fault{
 		"down": embedded.Down, "hanging": embedded.Hang, "slow": embedded.Slow, "refusing": embedded.RefuseStore,
 		"full": embedded.NoRoom, "signing something else": embedded.BadSignature, "of another epoch": embedded.OldEpoch,
@@ -71,6 +74,7 @@ func TestPutWithFailingNodes(t *testing.T) {
 }
 
 func TestPutWithoutQuorum(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		fault embedded.Fault
 		cause error
@@ -116,6 +120,7 @@ var errCrash = errors.New("crash")
 // while a transaction's answer is on its way, is resumed by another client and
 // pays once.
 func TestResumeEverywhere(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	blob := randomBlob(1, 40_000)
 	start := w.balance()
@@ -183,8 +188,32 @@ func crashAt(t *testing.T, w *world, blob []byte, at int, written bool, price ui
 	return true
 }
 
+// The journal is older than what happened, as after a restore of the index
+// from a copy: the blob is certified, by a transaction that nobody remembers.
+func TestResumeFromAnOldJournal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	blob := randomBlob(1, 40_000)
+	var old walrus.Receipt
+	done, err := w.client.Put(t.Context(), blob, blobstore.PutOptions{Checkpoint: func(r walrus.Receipt) error {
+		if r.Stage == walrus.Stored && r.CertifyTx == [32]byte{} {
+			old = r
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.balance()
+	r, err := w.client.Put(t.Context(), blob, blobstore.PutOptions{Resume: old})
+	if err != nil || r.Stage != walrus.Certified || r.Object != done.Object || w.balance() != before {
+		t.Errorf("resumed put: %+v, %v", r, err)
+	}
+}
+
 // The ledger does what it was asked, but its answers are lost, for good.
 func TestLostAnswers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	for i, op := range []string{"register", "certify"} {
 		blob := randomBlob(uint64(i), 40_000)
@@ -214,6 +243,7 @@ func TestLostAnswers(t *testing.T) {
 }
 
 func TestResumeChecksTheReceipt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	first := randomBlob(1, 5000)
 	r := w.put(first)
@@ -232,6 +262,7 @@ func TestResumeChecksTheReceipt(t *testing.T) {
 // An object that is paid for and not certified is used, and so is a free
 // reservation, the smallest that fits.
 func TestPutUsesWhatIsOwned(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	blob := randomBlob(1, 40_000)
 	o := blobstore.PutOptions{Epochs: 3, Deletable: true, Checkpoint: func(r walrus.Receipt) error {
@@ -323,6 +354,7 @@ func (w *world) putMany(op string, blobs [][]byte, o func(i int) blobstore.PutOp
 // Several Puts share transactions, and a member that the ledger refuses does
 // not spoil those of the others.
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	for _, op := range []string{"register", "certify"} {
 		t.Run(op, func(t *testing.T) {
 			w := newWorld(t, 4, 10)
@@ -363,6 +395,7 @@ func TestBatches(t *testing.T) {
 }
 
 func TestNoFunds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	w.ledger.Ledger = w.net.Ledger(chain.Address{0xbb}) // who never saw the faucet
 	w.reconnect()
@@ -381,6 +414,7 @@ func TestNoFunds(t *testing.T) {
 // A ledger that is away for a moment is asked again under the same
 // transaction ID; one that stays away ends the Put.
 func TestLedgerAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	away := errors.New("away")
 	left := 1
@@ -402,6 +436,7 @@ func TestLedgerAway(t *testing.T) {
 // The epoch changes while confirmations are under way, and again between
 // certificate and transaction: they are gathered anew, and no certificate mixes epochs.
 func TestEpochChange(t *testing.T) {
+	t.Parallel()
 	for _, stage := range []walrus.Stage{walrus.Registered, walrus.Stored} {
 		w := newWorld(t, 4, 10)
 		blob := randomBlob(1, 20_000)
@@ -432,6 +467,7 @@ func TestEpochChange(t *testing.T) {
 
 // A Put that was left alone until its object expired registers anew.
 func TestResumeAfterExpiry(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	blob := randomBlob(1, 20_000)
 	old, err := w.client.Put(t.Context(), blob, blobstore.PutOptions{Epochs: 1, Checkpoint: func(r walrus.Receipt) error {
@@ -456,6 +492,7 @@ func TestResumeAfterExpiry(t *testing.T) {
 }
 
 func TestPutEnds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := w.client.Put(ctx, randomBlob(1, 20_000), blobstore.PutOptions{Checkpoint: func(r walrus.Receipt) error {
@@ -487,4 +524,59 @@ func TestPutEnds(t *testing.T) {
 	if _, err := w.client.ReadAt(t.Context(), walrus.BlobID{}, make([]byte, 1), 0); !errors.Is(err, blobstore.ErrClosed) {
 		t.Errorf("read on a closed client: %v", err)
 	}
+}
+
+// A node hangs in a disk call that no context ends. Puts go on without it, and
+// do not wait for it again and again.
+func TestPutWithAStuckNode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	free := make(chan struct{})
+	w.config.Dial = func(m walrus.Member) (*node.Client, error) {
+		c, err := w.net.Dial(m)
+		if err != nil || m.Name != w.node(1) {
+			return c, err
+		}
+		return node.NewClient(node.Calls{
+			Store:   func(ctx context.Context, h node.Handover) error { <-free; return c.Store(ctx, h) },
+			Confirm: c.Confirm, Metadata: c.Metadata, Sliver: c.Sliver,
+		}), nil
+	}
+	w.reconnect()
+	// Shares differ: take the node out of the quorum only if the others make one.
+	state, err := w.ledger.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := state.Committee.Geometry(); !g.IsQuorum(g.Shards - state.Committee.Weight(memberOf(t, &state.Committee, w.node(1)))) {
+		t.Fatal("the stuck node is too heavy")
+	}
+	var took []time.Duration
+	for i := range 5 {
+		began := time.Now()
+		blob := randomBlob(uint64(i), 10_000)
+		r := w.put(blob)
+		took = append(took, time.Since(began))
+		w.reads(r, blob)
+	}
+	for _, d := range took[2:] {
+		if d > 2*time.Second {
+			t.Errorf("puts took %v: the stuck node is waited for", took)
+		}
+	}
+	close(free)
+	if err := w.client.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func memberOf(t *testing.T, c *walrus.Committee, name string) int {
+	t.Helper()
+	for i := range c.Members {
+		if c.Members[i].Name == name {
+			return i
+		}
+	}
+	t.Fatalf("no member %s", name)
+	return -1
 }

@@ -53,6 +53,7 @@ func (w *world) heldBy(r walrus.Receipt, nodes ...int) int64 {
 
 // Random ranges, and what io.ReaderAt says about the end.
 func TestReadAt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	w.withCache(1 << 30)
 	blob := randomBlob(1, 300_001)
@@ -84,6 +85,7 @@ func TestReadAt(t *testing.T) {
 
 // Plain reads touch the source slivers only, each once, and none that is cached.
 func TestReadsAreCheap(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 0, 0)
 	w.withCache(1 << 30)
 	blob := randomBlob(1, 700_000)
@@ -113,6 +115,7 @@ func TestReadsAreCheap(t *testing.T) {
 // With six of ten nodes down every byte is there; with seven it is an error,
 // in time; and when nodes come back it is there again, with the same client.
 func TestReadWithNodesDown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 0, 0)
 	w.config.ReadTimeout = time.Second
 	cache := w.withCache(1 << 30)
@@ -194,6 +197,7 @@ func TestReadWithNodesDown(t *testing.T) {
 // Nodes that lie are found out, named, and not believed, up to a third of them
 // and beyond.
 func TestReadWithLyingNodes(t *testing.T) {
+	t.Parallel()
 	faults := map[string]embedded.Fault{"corrupt": embedded.Corrupt, "another sliver": embedded.WrongSliver,
 		"another blob's metadata": embedded.WrongMetadata, "all lies": embedded.Corrupt | embedded.WrongMetadata}
 	for name, fault := range faults {
@@ -227,6 +231,7 @@ func TestReadWithLyingNodes(t *testing.T) {
 
 // All nodes lie: an error and nothing else.
 func TestReadWhenAllLie(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	w.config.ReadTimeout = time.Second
 	w.reconnect()
@@ -246,6 +251,7 @@ func TestReadWhenAllLie(t *testing.T) {
 
 // A node that is slow costs a read one hedge, and the next reads nothing.
 func TestSlowNodes(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]embedded.Fault{"slow": embedded.Slow, "hanging": embedded.Hang} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 0, 0)
@@ -264,6 +270,7 @@ func TestSlowNodes(t *testing.T) {
 // Files of the nodes are damaged on disk, with and without a checksum that is
 // made to fit, for a third of the shards. Every byte is read, or made again.
 func TestDamagedNodeFiles(t *testing.T) {
+	t.Parallel()
 	for _, fix := range []bool{false, true} {
 		for _, how := range []string{"flipped", "truncated", "swapped"} {
 			t.Run(fmt.Sprintf("%s, checksum fixed %t", how, fix), func(t *testing.T) {
@@ -330,6 +337,7 @@ func damageNode(t *testing.T, w *world, i int, blob walrus.BlobID, how string, f
 // A blob whose slivers are all what the metadata says, and which is still no
 // encoding of anything, is refused whatever is asked.
 func TestInconsistentBlob(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	blob := randomBlob(1, 40_000)
 	r := w.put(blob)
@@ -361,6 +369,7 @@ func TestInconsistentBlob(t *testing.T) {
 
 // The drive reads on while the ledger is away.
 func TestReadWithoutLedger(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, 10)
 	blob := randomBlob(1, 40_000)
 	r := w.put(blob)

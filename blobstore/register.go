@@ -15,7 +15,7 @@ func (p *put) register(ctx context.Context) error {
 		return nil
 	}
 	if err := p.c.registrar.do(ctx, p); err != nil {
-		return fmt.Errorf("register: %w", err)
+		return err
 	}
 	return p.advance(walrus.Registered)
 }

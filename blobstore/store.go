@@ -26,7 +26,7 @@ const (
 	patience      = time.Minute
 	patienceBytes = 64 << 10
 	// stopGrace is how long Put waits at its end for nodes that do not heed its context.
-	stopGrace = 5 * time.Second
+	stopGrace = 2 * time.Second
 )
 
 // store hands every node its slivers and gathers confirmations for the current

@@ -176,15 +176,15 @@ func (n *Network) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
-			n.follow(ctx)
+			n.Sync(ctx)
 		case err := <-failed:
 			return err
 		}
 	}
 }
 
-// follow lets every node follow the ledger.
-func (n *Network) follow(ctx context.Context) {
+// Sync lets every node that is up follow the ledger to its end now.
+func (n *Network) Sync(ctx context.Context) {
 	for _, m := range n.nodes {
 		node, _, err := m.use()
 		if err != nil {
