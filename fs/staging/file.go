@@ -2,97 +2,353 @@ package staging
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/walfs/walfs/index"
 )
 
+// Shape is what the index knows of a file when staging begins to hold it.
+type Shape struct {
+	Size    int64
+	Mtime   int64  // Unix time in nanoseconds
+	Base    int64  // length of published content that shows through; 0: none
+	Version uint64 // the index marked this version dirty just now; 0: it did not
+}
+
 // File is what staging holds of one inode. Its methods may be called concurrently.
-type File struct{}
+type File struct {
+	d       *Dir
+	ino     index.Ino
+	refs    int  // guarded by d.mu
+	doomed  bool // guarded by d.mu: delete when the last use ends
+	ready   chan struct{}
+	err     error // of opening, once ready is closed
+	writers atomic.Int32
+
+	marking sync.Mutex // held while the inode is being marked
+	syncing sync.Mutex // held while the data is being synced
+
+	mu       sync.RWMutex // guards the fields below and the order of writes to both files
+	data     *os.File
+	blockMap *os.File // nil: there is none
+	behind   bool     // the map lacks a change
+	size     int64
+	base     int64
+	mtime    int64
+	stamped  bool // the data file's time is mtime
+	version  uint64
+	marked   bool // the index knows that version is being changed
+	whole    bool // the data file is the whole content, holes included
+	plain    bool // whole, base 0, all of it dirty: blocks and map are not needed
+	blocks   blocks
+	epoch    uint64
+	unsynced bool
+	grown    int64 // bytes written since the room was counted
+	pack     *Pack // in flight
+}
+
+// File opens what staging holds of an inode, or begins to hold it. The caller releases it.
+func (d *Dir) File(ctx context.Context, ino index.Ino, s Shape) (*File, error) {
+	f, err := d.use(ino, func(f *File) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return f.create(s)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("staging file %d: %w", ino, err)
+	}
+	return f, nil
+}
+
+// Lookup opens what staging holds of an inode, if anything. The caller releases it.
+func (d *Dir) Lookup(ino index.Ino) (*File, bool, error) {
+	f, err := d.use(ino, func(*File) error { return ErrNotExist })
+	if errors.Is(err, ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("staging file %d: %w", ino, err)
+	}
+	return f, true, nil
+}
+
+// use returns the open file of an inode, or loads it, or makes it.
+func (d *Dir) use(ino index.Ino, create func(*File) error) (*File, error) {
+	d.mu.Lock()
+	if f := d.open[ino]; f != nil {
+		f.refs++
+		d.mu.Unlock()
+		<-f.ready
+		if f.err != nil {
+			return nil, f.err
+		}
+		return f, nil
+	}
+	p := d.present[ino]
+	if p != nil {
+		p.opened++
+	}
+	f := &File{d: d, ino: ino, refs: 1, ready: make(chan struct{}), unsynced: p == nil || p.unsynced}
+	d.open[ino] = f
+	d.mu.Unlock()
+	if p != nil {
+		f.err = f.load()
+	} else {
+		f.err = create(f)
+	}
+	if f.err != nil {
+		d.mu.Lock()
+		delete(d.open, ino)
+		d.mu.Unlock()
+		f.closeFiles()
+	}
+	close(f.ready)
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f, nil
+}
+
+// retain adds a use to a file that is in use.
+func (f *File) retain() {
+	f.d.mu.Lock()
+	f.refs++
+	f.d.mu.Unlock()
+}
 
 // Release ends the use of a file.
-func (f *File) Release() {}
+func (f *File) Release() {
+	d := f.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f.refs--; f.refs > 0 {
+		return
+	}
+	delete(d.open, f.ino)
+	if p := d.present[f.ino]; p != nil {
+		if info, err := f.data.Stat(); err == nil {
+			d.bytes += allocated(info) - p.bytes
+			p.bytes = allocated(info)
+		}
+	}
+	f.closeFiles()
+	if f.doomed {
+		if err := d.delete(f.ino); err != nil {
+			d.log.Error("delete staging file", "op", "release", "ino", uint64(f.ino), "err", err)
+		}
+	}
+}
+
+// closeFiles drops the descriptors. What was written to them is with the
+// kernel already, so that closing has nothing left to report.
+func (f *File) closeFiles() {
+	for _, file := range []*os.File{f.data, f.blockMap} {
+		if file != nil {
+			_ = file.Close()
+		}
+	}
+}
+
+// create makes the files of an inode of which nothing is held.
+func (f *File) create(s Shape) error {
+	f.size, f.base, f.mtime = s.Size, min(s.Base, s.Size), s.Mtime
+	f.version, f.marked = s.Version, s.Version != 0
+	f.whole, f.plain = f.base == 0, f.base == 0
+	if !f.plain {
+		if err := f.createMap(); err != nil {
+			return err
+		}
+	}
+	if err := f.createData(); err != nil {
+		return err
+	}
+	f.d.mu.Lock()
+	f.d.present[f.ino] = &presence{unsynced: true, unlinked: true, mapped: !f.plain}
+	f.d.mu.Unlock()
+	return nil
+}
+
+// createData makes the data file; it appears with its size.
+func (f *File) createData() (err error) {
+	path := f.d.dataPath(f.ino)
+	if f.size == 0 {
+		f.data, err = f.d.disk.create(path)
+		return err
+	}
+	tmp := path + ".tmp"
+	if f.data, err = f.d.disk.create(tmp); err != nil {
+		return err
+	}
+	if err := f.d.disk.truncate(f.data, f.size); err != nil {
+		return err
+	}
+	return f.d.disk.rename(tmp, path)
+}
+
+// load opens the files of an inode.
+func (f *File) load() (err error) {
+	if f.data, err = os.OpenFile(f.d.dataPath(f.ino), os.O_RDWR, 0); err != nil {
+		return err
+	}
+	info, err := f.data.Stat()
+	if err != nil {
+		return err
+	}
+	f.size, f.mtime, f.stamped = info.Size(), info.ModTime().UnixNano(), true
+	f.blockMap, err = os.OpenFile(f.d.mapPath(f.ino), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		f.blockMap, f.whole, f.plain = nil, true, true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.loadMap()
+}
 
 // Ino returns the number of the inode.
-func (f *File) Ino() index.Ino { return 0 }
+func (f *File) Ino() index.Ino { return f.ino }
 
 // Size returns the live size in bytes.
-func (f *File) Size() int64 { return 0 }
+func (f *File) Size() int64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.size
+}
 
 // Mtime returns when the content changed last, as Unix time in nanoseconds.
-func (f *File) Mtime() int64 { return 0 }
+func (f *File) Mtime() int64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.mtime
+}
 
 // SetMtime sets what Mtime returns.
-func (f *File) SetMtime(ns int64) error { return errUnfinished }
+func (f *File) SetMtime(ns int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mtime, f.stamped = ns, false
+	return f.stamp()
+}
+
+// Stamp makes the time of the last change survive a crash to the nanosecond;
+// without it, what survives is as coarse as the clock of the file system.
+func (f *File) Stamp() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stamp()
+}
+
+func (f *File) stamp() error {
+	if f.stamped {
+		return nil
+	}
+	if err := f.d.disk.setMtime(f.d.dataPath(f.ino), f.mtime); err != nil {
+		return fmt.Errorf("set time of staging file %d: %w", f.ino, err)
+	}
+	f.stamped = true
+	return nil
+}
+
+// touch notes a change of the content. The caller holds mu.
+func (f *File) touch() {
+	f.mtime, f.stamped = time.Now().UnixNano(), false
+	if f.pack != nil {
+		f.pack.moved.Store(true)
+	}
+	if !f.unsynced {
+		f.unsynced = true
+		f.d.mu.Lock()
+		if p := f.d.present[f.ino]; p != nil {
+			p.unsynced = true
+		}
+		f.d.mu.Unlock()
+	}
+}
 
 // Base returns below which offset published content shows through where
 // staging holds nothing: the smallest size since that content was published.
-func (f *File) Base() int64 { return 0 }
+func (f *File) Base() int64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.base
+}
 
 // Epoch changes whenever content that staging does not hold may have changed.
-func (f *File) Epoch() uint64 { return 0 }
-
-// Range is a range of a file.
-type Range struct {
-	Off, Len int64
-	Held     bool // staging has its bytes
+func (f *File) Epoch() uint64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.epoch
 }
-
-// Held splits a range of the file, up to its size, into what staging holds and what not.
-func (f *File) Held(off, n int64) []Range { return nil }
-
-// ReadAt reads a range that staging holds.
-func (f *File) ReadAt(p []byte, off int64) (int, error) { return 0, errUnfinished }
-
-// Fill reads published content: len(p) bytes at off, zeros where there is none.
-type Fill func(ctx context.Context, p []byte, off int64) error
-
-// WriteAt writes p. Blocks that it covers in part and that staging does not
-// hold are filled first.
-func (f *File) WriteAt(ctx context.Context, p []byte, off int64, fill Fill) (int, error) {
-	return 0, errUnfinished
-}
-
-// Mark marks the inode dirty in the index if a write would do so.
-func (f *File) Mark(ctx context.Context) (version uint64, err error) { return 0, errUnfinished }
-
-// Truncate sets the size.
-func (f *File) Truncate(ctx context.Context, size int64) error { return errUnfinished }
-
-// Punch makes a range read as zeros and frees its room; the size stays.
-func (f *File) Punch(ctx context.Context, off, n int64, fill Fill) error { return errUnfinished }
-
-// Allocate reserves room for a range; the size stays.
-func (f *File) Allocate(ctx context.Context, off, n int64) error { return errUnfinished }
-
-// NextData returns the first offset from off on at which staging holds data
-// that is no hole, or the size when there is none.
-func (f *File) NextData(off int64) (int64, error) { return 0, errUnfinished }
 
 // Complete reports whether staging holds the whole content.
-func (f *File) Complete() bool { return false }
+func (f *File) Complete() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.whole || f.blocks.next(0, blocksFor(f.base), absent) == blocksFor(f.base)
+}
 
-// Dirty reports whether the file changed since its last Pack was committed.
-func (f *File) Dirty() bool { return false }
+// Dirty reports whether the file may have changed since its last Pack was committed.
+func (f *File) Dirty() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.marked || f.plain || f.blocks.next(0, f.blocks.end(), dirty) < f.blocks.end()
+}
 
 // AddWriter counts a handle that is open for writing.
-func (f *File) AddWriter() {}
+func (f *File) AddWriter() { f.writers.Add(1) }
 
 // DropWriter is the opposite of AddWriter.
-func (f *File) DropWriter() {}
+func (f *File) DropWriter() { f.writers.Add(-1) }
 
 // Writers returns how many handles are open for writing.
-func (f *File) Writers() int { return 0 }
-
-// Sync brings the data to stable storage and returns what was held when it
-// began, for index.Barrier.
-func (f *File) Sync(ctx context.Context) (index.Held, error) { return index.Held{}, errUnfinished }
-
-// HeldState returns what the file holds now.
-func (f *File) HeldState() index.Held { return index.Held{} }
+func (f *File) Writers() int { return int(f.writers.Load()) }
 
 // Clean tells that the live version is the published one: no block is dirty,
-// and all published content shows through.
-func (f *File) Clean() error { return errUnfinished }
+// and all published content shows through. The caller knows that nobody
+// writes to the file meanwhile.
+func (f *File) Clean() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pack != nil {
+		return nil // its Commit knows better
+	}
+	f.marked = false
+	switch {
+	case f.plain:
+		if err := f.spread(); err != nil {
+			return fmt.Errorf("staging file %d: %w", f.ino, err)
+		}
+		f.blocks.change(dirty, clean)
+		f.base = f.size
+		return nil
+	case f.base == f.size && f.blocks.next(0, f.blocks.end(), dirty) == f.blocks.end():
+		return nil
+	}
+	f.base = f.size
+	f.epoch++
+	f.blocks.change(dirty, clean)
+	if err := f.rewriteMap(); err != nil {
+		return fmt.Errorf("staging file %d: %w", f.ino, err)
+	}
+	return nil
+}
 
 // Finished tells that packed blocks are certified.
-func (f *File) Finished() error { return errUnfinished }
+func (f *File) Finished() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.blocks.change(packed, clean) {
+		return nil
+	}
+	if err := f.rewriteMap(); err != nil {
+		return fmt.Errorf("staging file %d: %w", f.ino, err)
+	}
+	return nil
+}

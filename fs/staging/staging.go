@@ -1,11 +1,44 @@
 // Package staging keeps the bytes of a drive that are not certified yet, and
 // the clean local copies of those that are.
+//
+// Each inode with local bytes has a sparse file, files/<2 hex>/<ino>.data,
+// whose length is the live size. Most have nothing else: such a file is the
+// whole content, all of it changed since it was published, if it ever was.
+// Once only a part of the content is here, or only a part of it changed, a
+// block map stands beside it:
+//
+//	files/<2 hex>/<ino>.map, integers little-endian
+//	 0  4  "WSMP"
+//	 4  4  version 1
+//	 8  8  inode
+//	16  8  base: below it published content shows through blocks that are not held
+//	24  4  flags: 1 the data file is the whole content, holes included
+//	28 32  zero
+//	60  4  CRC32C of bytes 0 to 60
+//	64  …  two bits per block of 4096 bytes, the first block in the lowest:
+//	       0 not held, 1 held and clean, 2 held and dirty, 3 held, packed and not certified yet
+//
+// The map is written before a write is answered, in this order: blocks that
+// are held become dirty, the data is written, new blocks become held. So after
+// kill -9 it tells the truth. After a power cut it may not; see Restrict.
+//
+// The folder outbox keeps sealed segments, snap the copies that packs read
+// from, lost+found what no inode knows.
 package staging
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/index"
 )
@@ -18,6 +51,7 @@ var (
 	ErrBusy     = errors.New("staging file is in use")
 	ErrNotExist = errors.New("not in staging")
 	ErrCorrupt  = errors.New("block map is damaged")
+	ErrTooLarge = errors.New("file too large")
 )
 
 // Config is what Open needs.
@@ -37,71 +71,221 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-// Dir is the staging folder of a drive.
-type Dir struct{}
+// The folders in Config.Dir.
+const (
+	dirFiles  = "files"
+	dirOutbox = "outbox"
+	dirSnap   = "snap"
+	dirLost   = "lost+found"
+)
 
-var errUnfinished = errors.New("not there yet")
+// Dir is the staging folder of a drive. Its methods may be called concurrently.
+type Dir struct {
+	c    Config
+	log  *slog.Logger
+	disk disk
+
+	mu      sync.Mutex // guards the fields below
+	open    map[index.Ino]*File
+	present map[index.Ino]*presence
+	bytes   int64
+	boxes   map[uint64]struct{}
+	snaps   int // number of the next snapshot file
+}
+
+// presence is what is remembered of a data file while it is not open.
+type presence struct {
+	bytes    int64  // on disk
+	unsynced bool   // the data may not be on stable storage
+	unlinked bool   // nor the name
+	mapped   bool   // a block map stands beside it
+	opened   uint64 // how often the file was opened
+}
 
 // Open opens the folder or creates it.
-func Open(c Config) (*Dir, error) { return nil, errUnfinished }
-
-// Close closes what is open. Files that are still in use become unusable.
-func (d *Dir) Close() error { return errUnfinished }
-
-// Shape is what the index knows of a file when staging begins to hold it.
-type Shape struct {
-	Size    int64
-	Mtime   int64  // Unix time in nanoseconds
-	Base    int64  // length of published content that shows through; 0: none
-	Version uint64 // the index marked this version dirty just now; 0: it did not
+func Open(c Config) (*Dir, error) {
+	d := &Dir{c: c, log: c.Log, open: map[index.Ino]*File{}, present: map[index.Ino]*presence{}, boxes: map[uint64]struct{}{}}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	d.disk.off = c.NoSync || !syncs
+	if err := d.makeFolders(); err != nil {
+		return nil, fmt.Errorf("open staging: %w", err)
+	}
+	if err := d.scan(); err != nil {
+		return nil, fmt.Errorf("open staging: %w", err)
+	}
+	return d, nil
 }
 
-// File opens what staging holds of an inode, or begins to hold it. The caller releases it.
-func (d *Dir) File(ctx context.Context, ino index.Ino, s Shape) (*File, error) {
-	return nil, errUnfinished
+func (d *Dir) makeFolders() error {
+	for _, name := range []string{dirOutbox, dirSnap, dirLost, dirFiles} {
+		if err := os.MkdirAll(filepath.Join(d.c.Dir, name), 0o700); err != nil {
+			return err
+		}
+	}
+	for i := range 256 {
+		err := os.Mkdir(filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", i)), 0o700)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return d.disk.syncDir(filepath.Join(d.c.Dir, dirFiles))
 }
 
-// Lookup opens what staging holds of an inode, if anything. The caller releases it.
-func (d *Dir) Lookup(ino index.Ino) (*File, bool, error) { return nil, false, errUnfinished }
+// scan finds the files that are here and removes what a crash left half made.
+func (d *Dir) scan() error {
+	if err := emptyFolder(filepath.Join(d.c.Dir, dirSnap)); err != nil {
+		return err
+	}
+	for i := range 256 {
+		if err := d.scanFolder(filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", i))); err != nil {
+			return err
+		}
+	}
+	return d.scanOutbox()
+}
 
-// Remove deletes what staging holds of an inode. ErrBusy: it is in use.
-func (d *Dir) Remove(ino index.Ino) error { return errUnfinished }
+func (d *Dir) scanFolder(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	var maps []index.Ino
+	for _, e := range entries {
+		stem, ext, _ := strings.Cut(e.Name(), ".")
+		n, err := strconv.ParseUint(stem, 10, 64)
+		if err != nil || ext != "data" && ext != "map" {
+			if strings.HasSuffix(e.Name(), ".tmp") {
+				err = os.Remove(filepath.Join(folder, e.Name()))
+			} else {
+				d.log.Warn("unknown file in staging", "op", "scan")
+				err = nil
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if ext == "map" {
+			maps = append(maps, index.Ino(n))
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		p := &presence{bytes: allocated(info), unsynced: true, unlinked: true}
+		d.present[index.Ino(n)] = p
+		d.bytes += p.bytes
+	}
+	for _, ino := range maps {
+		if p := d.present[ino]; p != nil {
+			p.mapped = true
+		} else if err := os.Remove(d.mapPath(ino)); err != nil { // made before its data file, or left after it
+			return err
+		}
+	}
+	return nil
+}
 
-// Discard deletes what staging holds of an inode, once it is no longer in use.
-func (d *Dir) Discard(ino index.Ino) error { return errUnfinished }
-
-// Shelve moves what staging holds of an inode that nobody knows to lost+found.
-func (d *Dir) Shelve(ino index.Ino) error { return errUnfinished }
+// Close forgets the folder. No file may be in use.
+func (d *Dir) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.open) > 0 {
+		return fmt.Errorf("close staging: %d files: %w", len(d.open), ErrBusy)
+	}
+	return nil
+}
 
 // Inos returns the inodes of which staging holds something, in ascending order.
-func (d *Dir) Inos() []index.Ino { return nil }
+func (d *Dir) Inos() []index.Ino {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	inos := make([]index.Ino, 0, len(d.present))
+	for ino := range d.present {
+		inos = append(inos, ino)
+	}
+	slices.Sort(inos)
+	return inos
+}
 
-// Bytes returns about how much room the files take, clean copies included.
-func (d *Dir) Bytes() int64 { return 0 }
+// Has reports whether staging holds something of an inode.
+func (d *Dir) Has(ino index.Ino) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.present[ino] != nil
+}
+
+// Bytes returns about how much room the files take, clean copies and the
+// copies of running packs included.
+func (d *Dir) Bytes() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bytes
+}
 
 // Free returns the room that the disk has left, in bytes.
-func (d *Dir) Free() (int64, error) { return 0, errUnfinished }
+func (d *Dir) Free() (int64, error) {
+	s, err := d.statfs()
+	if err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
 
-// Unsynced returns the inodes whose data may not be on stable storage yet.
-func (d *Dir) Unsynced() []index.Ino { return nil }
+// Total returns the size of the disk, in bytes.
+func (d *Dir) Total() (int64, error) {
+	s, err := d.statfs()
+	if err != nil {
+		return 0, err
+	}
+	return int64(s.Blocks) * s.Bsize, nil
+}
 
-// SyncAll brings the data of the inodes to stable storage.
-func (d *Dir) SyncAll(inos []index.Ino) error { return errUnfinished }
+func (d *Dir) statfs() (unix.Statfs_t, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(d.c.Dir, &s); err != nil {
+		return s, fmt.Errorf("statfs of staging: %w", err)
+	}
+	return s, nil
+}
 
-// Restrict makes a file be what a barrier wrote down of it, after a reboot.
-func (d *Dir) Restrict(h index.Held) error { return errUnfinished }
+// account notes how much room a file takes now.
+func (d *Dir) account(ino index.Ino, bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.present[ino]; p != nil {
+		d.bytes += bytes - p.bytes
+		p.bytes = bytes
+	}
+}
 
-// Adopt makes a file without published content be what its data is, after a reboot.
-func (d *Dir) Adopt(ino index.Ino) error { return errUnfinished }
+func (d *Dir) folder(ino index.Ino) string {
+	return filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", uint8(ino)))
+}
 
-// PutOutbox keeps the bytes of a sealed segment; they are on stable storage when it returns.
-func (d *Dir) PutOutbox(number uint64, b []byte) error { return errUnfinished }
+func (d *Dir) dataPath(ino index.Ino) string {
+	return filepath.Join(d.folder(ino), strconv.FormatUint(uint64(ino), 10)+".data")
+}
 
-// Outbox returns the bytes of a sealed segment, or ErrNotExist.
-func (d *Dir) Outbox(number uint64) ([]byte, error) { return nil, errUnfinished }
+func (d *Dir) mapPath(ino index.Ino) string {
+	return filepath.Join(d.folder(ino), strconv.FormatUint(uint64(ino), 10)+".map")
+}
 
-// RemoveOutbox deletes a sealed segment; there need not be one.
-func (d *Dir) RemoveOutbox(number uint64) error { return errUnfinished }
-
-// ListOutbox returns the numbers of the sealed segments, in ascending order.
-func (d *Dir) ListOutbox() ([]uint64, error) { return nil, errUnfinished }
+func emptyFolder(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(folder, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

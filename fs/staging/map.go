@@ -1,0 +1,259 @@
+package staging
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The header of a block map; the package comment has the layout.
+const (
+	mapMagic   = "WSMP"
+	mapVersion = 1
+	mapHeader  = 64
+
+	mapWhole = 1 << 0
+)
+
+// mapPart is how many blocks are written to a map at a time: 64 KiB of it.
+const mapPart = 1 << 18
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (f *File) header() []byte {
+	b := make([]byte, mapHeader)
+	copy(b, mapMagic)
+	binary.LittleEndian.PutUint32(b[4:], mapVersion)
+	binary.LittleEndian.PutUint64(b[8:], uint64(f.ino))
+	binary.LittleEndian.PutUint64(b[16:], uint64(f.base))
+	if f.whole {
+		binary.LittleEndian.PutUint32(b[24:], mapWhole)
+	}
+	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
+	return b
+}
+
+func (f *File) parseHeader(b []byte) error {
+	base := int64(binary.LittleEndian.Uint64(b[16:]))
+	switch {
+	case string(b[:4]) != mapMagic, binary.LittleEndian.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli):
+		return fmt.Errorf("header: %w", ErrCorrupt)
+	case binary.LittleEndian.Uint32(b[4:]) != mapVersion:
+		return fmt.Errorf("version %d: %w", binary.LittleEndian.Uint32(b[4:]), ErrCorrupt)
+	case binary.LittleEndian.Uint64(b[8:]) != uint64(f.ino), base < 0:
+		return fmt.Errorf("header: %w", ErrCorrupt)
+	}
+	f.base, f.behind = min(base, f.size), base > f.size
+	f.whole = binary.LittleEndian.Uint32(b[24:])&mapWhole != 0
+	return nil
+}
+
+// createMap writes the map as it is in memory under a new name and puts it in
+// the place of the one before, if there was one.
+func (f *File) createMap() (err error) {
+	path := f.d.mapPath(f.ino)
+	file, err := f.d.disk.create(path + ".tmp")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close(), os.Remove(path+".tmp"))
+		}
+	}()
+	if _, err := f.d.disk.pwrite(file, f.header(), 0); err != nil {
+		return err
+	}
+	for _, page := range f.blocks.order() {
+		if err := f.writeBlocks(file, page*pageBlocks, (page+1)*pageBlocks); err != nil {
+			return err
+		}
+	}
+	if err := f.d.disk.rename(path+".tmp", path); err != nil {
+		return err
+	}
+	if f.blockMap != nil {
+		_ = f.blockMap.Close() // nobody reads it any more
+	}
+	f.blockMap = file
+	f.d.mu.Lock()
+	if p := f.d.present[f.ino]; p != nil {
+		p.mapped = true
+	}
+	f.d.mu.Unlock()
+	return nil
+}
+
+func (f *File) writeBlocks(file *os.File, from, to int64) error {
+	b, off := f.blocks.encode(from, to)
+	_, err := f.d.disk.pwrite(file, b, mapHeader+off)
+	return err
+}
+
+// rewriteMap writes header and blocks over those on disk, the header first, so
+// that a base that grew is there before blocks that rely on it. A file without
+// a map stays so.
+func (f *File) rewriteMap() error {
+	if f.blockMap == nil {
+		return nil
+	}
+	if err := f.writeHeader(); err != nil {
+		return err
+	}
+	for _, page := range f.blocks.order() {
+		if err := f.writeBlocks(f.blockMap, page*pageBlocks, (page+1)*pageBlocks); err != nil {
+			f.behind = true
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *File) writeHeader() error {
+	if f.blockMap == nil {
+		return nil
+	}
+	_, err := f.d.disk.pwrite(f.blockMap, f.header(), 0)
+	f.behind = f.behind || err != nil
+	return err
+}
+
+// needMap gives a file a map before it changes, if what it holds is no longer
+// told by the data file alone, and a new one if an earlier change did not get
+// to it. The caller holds mu.
+func (f *File) needMap() error {
+	if f.plain || f.blockMap != nil && !f.behind {
+		return nil
+	}
+	if err := f.createMap(); err != nil {
+		return err
+	}
+	f.behind = false
+	return nil
+}
+
+// setBlocks puts blocks into a state, on disk too. When it fails, some of them may be in it.
+func (f *File) setBlocks(from, to int64, s state) error {
+	for ; from < to; from += mapPart {
+		end := min(to, from+mapPart)
+		if f.blocks.all(from, end, s) {
+			continue
+		}
+		before, off := f.blocks.encode(from, end)
+		f.blocks.set(from, end, s)
+		if f.blockMap == nil {
+			continue
+		}
+		if err := f.writeBlocks(f.blockMap, from, end); err != nil {
+			f.blocks.decode(before, off)
+			_, werr := f.d.disk.pwrite(f.blockMap, before, mapHeader+off)
+			f.behind = f.behind || werr != nil
+			return err
+		}
+	}
+	return nil
+}
+
+// loadMap reads the map. What it says of blocks beyond the end is forgotten,
+// lest it come true when the file grows.
+func (f *File) loadMap() error {
+	b := make([]byte, mapHeader)
+	if _, err := f.blockMap.ReadAt(b, 0); errors.Is(err, io.EOF) {
+		return fmt.Errorf("header: %w", ErrCorrupt)
+	} else if err != nil {
+		return err
+	}
+	if err := f.parseHeader(b); err != nil {
+		return err
+	}
+	info, err := f.blockMap.Stat()
+	if err != nil {
+		return err
+	}
+	for off := int64(mapHeader); ; {
+		if off, err = seek(f.blockMap, off, info.Size(), unix.SEEK_DATA); err != nil {
+			return err
+		}
+		if off >= info.Size() {
+			break
+		}
+		page := (off - mapHeader) / pageBytes
+		if err := f.loadPage(page); err != nil {
+			return err
+		}
+		off = mapHeader + (page+1)*pageBytes
+	}
+	return f.dropBeyond(f.size)
+}
+
+func (f *File) loadPage(page int64) error {
+	b := make([]byte, pageBytes)
+	n, err := f.blockMap.ReadAt(b, mapHeader+page*pageBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	f.blocks.decode(b[:n], page*pageBytes)
+	return nil
+}
+
+// dropBeyond makes the blocks behind size absent.
+func (f *File) dropBeyond(size int64) error {
+	from, end := blocksFor(size), f.blocks.end()
+	if f.blocks.all(from, end, absent) {
+		return nil
+	}
+	f.blocks.set(from, end, absent)
+	if f.blockMap == nil {
+		return nil
+	}
+	err := f.d.disk.truncate(f.blockMap, mapHeader+(from+3)/4)
+	if err == nil && from%4 != 0 {
+		err = f.writeBlocks(f.blockMap, from-from%4, from)
+	}
+	f.behind = f.behind || err != nil
+	return err
+}
+
+// spread gives a plain file the blocks that it could do without: those with
+// data are dirty. The caller holds mu.
+func (f *File) spread() error {
+	f.blocks = blocks{}
+	err := f.eachData(0, f.size, func(off, end int64) error {
+		f.blocks.set(blockOf(off), blocksFor(end), dirty)
+		return nil
+	})
+	if err == nil {
+		f.plain = false
+	}
+	return err
+}
+
+// eachData calls do for each range between off and end that is no hole in the
+// data file, in multiples of BlockSize but for the end.
+func (f *File) eachData(off, end int64, do func(off, end int64) error) error {
+	for off < end {
+		from, err := seek(f.data, off, end, unix.SEEK_DATA)
+		if err != nil {
+			return err
+		}
+		if from >= end {
+			return nil
+		}
+		to, err := seek(f.data, from, end, unix.SEEK_HOLE)
+		if err != nil {
+			return err
+		}
+		from = max(off, from/BlockSize*BlockSize)
+		to = min(end, blocksFor(to)*BlockSize)
+		if err := do(from, to); err != nil {
+			return err
+		}
+		off = to
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package staging
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/walfs/walfs/index"
+)
+
+// After a power cut a block map may be older or newer than the data file, and
+// data that no barrier waited for may be missing, zeros in its place. What a
+// barrier wrote into the index is true: Restrict goes back to it. A file that
+// was never published needs no map, its data file is all there is: Adopt.
+
+// Restrict makes a file be what a barrier wrote down of it, after a reboot and
+// before anybody uses the file. A data file that is shorter was cut after the
+// barrier, and stays so.
+func (d *Dir) Restrict(h index.Held) error {
+	f, err := d.reopen(h.Ino)
+	if err != nil {
+		return fmt.Errorf("restrict staging file %d: %w", h.Ino, err)
+	}
+	defer f.Release()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.restrict(h); err != nil {
+		return fmt.Errorf("restrict staging file %d: %w", h.Ino, err)
+	}
+	return nil
+}
+
+func (f *File) restrict(h index.Held) error {
+	if h.Size < 0 || h.Base < 0 {
+		return fmt.Errorf("size %d, base %d: %w", h.Size, h.Base, ErrCorrupt)
+	}
+	size := min(h.Size, f.size)
+	spans, err := decodeRuns(h.Blocks, blocksFor(size))
+	if err != nil {
+		return err
+	}
+	f.blocks = blocks{}
+	at := int64(0)
+	for _, s := range append(spans, span{blocksFor(size), blocksFor(size)}) {
+		if at < s.from {
+			if err := f.d.disk.punch(f.data, at*BlockSize, (s.from-at)*BlockSize); err != nil {
+				return err
+			}
+		}
+		f.blocks.set(s.from, s.to, dirty)
+		at = s.to
+	}
+	if err := f.d.disk.truncate(f.data, size); err != nil {
+		return err
+	}
+	f.size, f.base, f.mtime, f.stamped = size, min(h.Base, size), h.Mtime, false
+	f.plain = f.base == 0
+	f.whole = f.plain || f.blocks.all(0, blocksFor(size), dirty)
+	if err := f.needMap(); err != nil {
+		return err
+	}
+	return f.stamp()
+}
+
+// Adopt makes a file without published content be what its data file is,
+// after a reboot and before anybody uses it.
+func (d *Dir) Adopt(ino index.Ino) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.present[ino]
+	if p == nil {
+		return fmt.Errorf("adopt staging file %d: %w", ino, ErrNotExist)
+	}
+	if d.open[ino] != nil {
+		return fmt.Errorf("adopt staging file %d: %w", ino, ErrBusy)
+	}
+	if err := d.disk.remove(d.mapPath(ino)); err != nil {
+		return fmt.Errorf("adopt staging file %d: %w", ino, err)
+	}
+	p.mapped = false
+	return nil
+}
+
+// reopen opens a file whose map may be damaged as if it had none.
+func (d *Dir) reopen(ino index.Ino) (*File, error) {
+	if err := d.Adopt(ino); err != nil && !errors.Is(err, ErrNotExist) {
+		return nil, err
+	}
+	f, ok, err := d.Lookup(ino)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, ErrNotExist
+	}
+	return f, nil
+}

@@ -1,0 +1,86 @@
+package staging
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/walfs/walfs/index"
+)
+
+// Remove deletes what staging holds of an inode. ErrBusy: it is in use.
+func (d *Dir) Remove(ino index.Ino) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[ino] != nil {
+		return fmt.Errorf("remove staging file %d: %w", ino, ErrBusy)
+	}
+	return d.delete(ino)
+}
+
+// Discard deletes what staging holds of an inode that was deleted, once it is
+// no longer in use.
+func (d *Dir) Discard(ino index.Ino) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := d.open[ino]; f != nil {
+		f.doomed = true
+		return nil
+	}
+	return d.delete(ino)
+}
+
+// delete removes the files of an inode. The data goes first: a map without
+// data means nothing, but data without a map would be the whole content. The
+// caller holds mu.
+func (d *Dir) delete(ino index.Ino) error {
+	p := d.present[ino]
+	if p == nil {
+		return nil
+	}
+	if err := d.disk.remove(d.dataPath(ino)); err != nil {
+		return fmt.Errorf("remove staging file: %w", err)
+	}
+	d.bytes -= p.bytes
+	delete(d.present, ino)
+	if err := d.disk.remove(d.mapPath(ino)); err != nil {
+		return fmt.Errorf("remove block map: %w", err)
+	}
+	return nil
+}
+
+// Shelve moves what staging holds of an inode that nobody knows to the folder
+// lost+found, where it stays until a person looks at it.
+func (d *Dir) Shelve(ino index.Ino) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.present[ino]
+	if p == nil {
+		return fmt.Errorf("shelve staging file %d: %w", ino, ErrNotExist)
+	}
+	if d.open[ino] != nil {
+		return fmt.Errorf("shelve staging file %d: %w", ino, ErrBusy)
+	}
+	for _, path := range []string{d.mapPath(ino), d.dataPath(ino)} {
+		err := d.disk.rename(path, d.shelf(path))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("shelve staging file: %w", err)
+		}
+	}
+	d.bytes -= p.bytes
+	delete(d.present, ino)
+	return nil
+}
+
+// shelf returns a name in lost+found that is free. An inode number may come
+// up there more than once.
+func (d *Dir) shelf(path string) string {
+	shelf := filepath.Join(d.c.Dir, dirLost, filepath.Base(path))
+	for i := 1; ; i++ {
+		if _, err := os.Lstat(shelf); err != nil {
+			return shelf
+		}
+		shelf = filepath.Join(d.c.Dir, dirLost, fmt.Sprintf("%s.%d", filepath.Base(path), i))
+	}
+}

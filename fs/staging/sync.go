@@ -1,0 +1,180 @@
+package staging
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/walfs/walfs/index"
+)
+
+// syncOneByOne is the number of files up to which SyncAll syncs each by itself.
+const syncOneByOne = 16
+
+// Sync brings the data to stable storage and returns what was held when it
+// began, for index.Barrier. Callers that arrive meanwhile wait for their own turn.
+func (f *File) Sync(ctx context.Context) (index.Held, error) {
+	f.syncing.Lock()
+	defer f.syncing.Unlock()
+	f.mu.Lock()
+	held, unsynced := f.held(), f.unsynced
+	f.unsynced = false
+	f.mu.Unlock()
+	if err := f.syncFiles(unsynced); err != nil {
+		f.mu.Lock()
+		f.unsynced = f.unsynced || unsynced
+		f.mu.Unlock()
+		return index.Held{}, fmt.Errorf("sync staging file %d: %w", f.ino, err)
+	}
+	return held, nil
+}
+
+func (f *File) syncFiles(unsynced bool) error {
+	d := f.d
+	if unsynced {
+		if err := d.disk.sync(f.data); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	p := d.present[f.ino]
+	unlinked := p != nil && p.unlinked
+	d.mu.Unlock()
+	if unlinked {
+		if err := d.disk.syncDir(d.folder(f.ino)); err != nil {
+			return err
+		}
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p != nil {
+		p.unlinked, p.unsynced = false, f.unsynced
+	}
+	return nil
+}
+
+// HeldState returns what the file holds now. Only Sync makes it durable.
+func (f *File) HeldState() index.Held {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.held()
+}
+
+func (f *File) held() index.Held {
+	return index.Held{Ino: f.ino, Size: f.size, Base: f.base, Mtime: f.mtime, Blocks: encodeRuns(f.spans(f.size))}
+}
+
+// spans returns the runs of blocks that are held below size. The caller holds mu.
+func (f *File) spans(size int64) []span {
+	limit := blocksFor(size)
+	if limit == 0 {
+		return nil
+	}
+	if f.whole {
+		return []span{{0, limit}}
+	}
+	var spans []span
+	for b := int64(0); b < limit; {
+		end, s := f.blocks.run(b, limit)
+		switch {
+		case s == absent:
+		case len(spans) > 0 && spans[len(spans)-1].to == b:
+			spans[len(spans)-1].to = end
+		default:
+			spans = append(spans, span{b, end})
+		}
+		b = end
+	}
+	return spans
+}
+
+// Unsynced returns the inodes whose data may not be on stable storage yet.
+func (d *Dir) Unsynced() []index.Ino {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var inos []index.Ino
+	for ino, p := range d.present {
+		if p.unsynced {
+			inos = append(inos, ino)
+		}
+	}
+	return inos
+}
+
+// SyncAll brings the data of the inodes to stable storage and returns, for
+// index.Barrier, what is held of those that are being written and of those of
+// which the data file alone does not tell. Many at a time cost one sync of the
+// whole file system instead of one for each.
+func (d *Dir) SyncAll(ctx context.Context, inos []index.Ino) ([]index.Held, error) {
+	if len(inos) > syncOneByOne {
+		idle := d.idle(inos)
+		if err := d.disk.syncFS(d.c.Dir); err != nil {
+			return nil, fmt.Errorf("sync staging: %w", err)
+		}
+		d.settle(idle)
+	}
+	var held []index.Held
+	for _, ino := range inos {
+		h, err := d.syncOne(ctx, ino)
+		if err != nil {
+			return nil, err
+		}
+		if h != nil {
+			held = append(held, *h)
+		}
+	}
+	return held, nil
+}
+
+// idle returns how often each of the inodes was opened that are not open and
+// have no map.
+func (d *Dir) idle(inos []index.Ino) map[index.Ino]uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	idle := map[index.Ino]uint64{}
+	for _, ino := range inos {
+		if p := d.present[ino]; p != nil && d.open[ino] == nil && !p.mapped {
+			idle[ino] = p.opened
+		}
+	}
+	return idle
+}
+
+// settle notes that the data of inodes is on stable storage, unless they were
+// opened since.
+func (d *Dir) settle(idle map[index.Ino]uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for ino, opened := range idle {
+		if p := d.present[ino]; p != nil && p.opened == opened {
+			p.unsynced, p.unlinked = false, false
+		}
+	}
+}
+
+// syncOne syncs a file, if it is still there and was not synced meanwhile.
+func (d *Dir) syncOne(ctx context.Context, ino index.Ino) (*index.Held, error) {
+	d.mu.Lock()
+	p := d.present[ino]
+	skip := p == nil || !p.unsynced
+	d.mu.Unlock()
+	if skip {
+		return nil, nil
+	}
+	f, ok, err := d.Lookup(ino)
+	if err != nil || !ok {
+		return nil, err
+	}
+	defer f.Release()
+	h, err := f.Sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.plain && f.Writers() == 0 {
+		return nil, nil
+	}
+	return &h, nil
+}

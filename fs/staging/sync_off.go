@@ -1,0 +1,5 @@
+//go:build nofsync
+
+package staging
+
+const syncs = false
