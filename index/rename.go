@@ -60,8 +60,10 @@ func (tx *txn) rename(r RenameRequest) (displaced Attr, err error) {
 	if !exists {
 		return displaced, tx.move(r, &moved)
 	}
-	err = tx.replace(r, &moved, &target)
-	return target, err
+	if err := tx.replace(r, &moved, &target); err != nil {
+		return displaced, err
+	}
+	return target, nil
 }
 
 // checkLoop returns ErrLoop when a directory would get below itself.

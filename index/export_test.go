@@ -1,0 +1,28 @@
+package index
+
+// SyncFull is the synchronous mode of a barrier in this build.
+const SyncFull = syncFull
+
+// OpenMigrating opens an index with migrations of a test's own.
+func OpenMigrating(c Config, migrations []string) (*DB, error) { return open(c, migrations) }
+
+// Kill closes an index the way kill -9 does: nothing is written.
+func (db *DB) Kill() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.closeConns()
+}
+
+// Hold returns a function that holds the writer until it is called, so that
+// callers of barriers gather.
+func (db *DB) Hold() (release func()) {
+	db.mu.Lock()
+	return db.mu.Unlock
+}
+
+// Waiting returns how many callers wait for the next barrier.
+func (db *DB) Waiting() int {
+	db.barrierMu.Lock()
+	defer db.barrierMu.Unlock()
+	return len(db.barrier)
+}
