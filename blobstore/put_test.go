@@ -465,6 +465,72 @@ func TestEpochChange(t *testing.T) {
 	}
 }
 
+// The epoch changes after the certificate was found current and before the
+// ledger sees it: the ledger refuses, and the confirmations are gathered anew.
+func TestEpochChangeAtTheLedger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	changed := false
+	w.ledger.set(func(op string, _ int) error {
+		if op == "certify" && !changed {
+			changed = true
+			return w.net.AdvanceEpoch(t.Context())
+		}
+		return nil
+	}, nil)
+	blob := randomBlob(1, 20_000)
+	r, err := w.client.Put(t.Context(), blob, blobstore.PutOptions{Epochs: 5})
+	if err != nil || !changed {
+		t.Fatalf("put: %+v, %v", r, err)
+	}
+	if _, members := w.ledger.count("register"); members != 1 {
+		t.Errorf("%d registrations, want 1", members)
+	}
+	w.reads(r, blob)
+}
+
+// A Put that is cancelled while it waits for a place in a transaction leaves
+// nothing behind; one whose transaction is under way writes the outcome down.
+func TestCancelAroundATransaction(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	release := w.hold("register")
+	ctx, cancel := context.WithCancel(t.Context())
+	stages := make(chan walrus.Receipt, 10)
+	ended := make(chan error)
+	go func() {
+		_, err := w.client.Put(ctx, randomBlob(1, 9000), blobstore.PutOptions{Checkpoint: func(r walrus.Receipt) error {
+			stages <- r
+			return nil
+		}})
+		ended <- err
+	}()
+	for r := range stages {
+		if r.RegisterTx != [32]byte{} {
+			break // it is sent
+		}
+	}
+	waiting, giveUp := context.WithCancel(t.Context())
+	_, err := w.client.Put(waiting, randomBlob(2, 9000), blobstore.PutOptions{Checkpoint: func(walrus.Receipt) error {
+		giveUp()
+		return nil
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("put that waited: %v", err)
+	}
+	cancel()
+	release()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("put under way: %v", err)
+	}
+	if r := <-stages; r.Stage != walrus.Registered || r.Object.IsZero() {
+		t.Errorf("the outcome was not written down: %+v", r)
+	}
+	if _, members := w.ledger.count("register"); members != 1 {
+		t.Errorf("%d registrations, want 1", members)
+	}
+}
+
 // A Put that was left alone until its object expired registers anew.
 func TestResumeAfterExpiry(t *testing.T) {
 	t.Parallel()
@@ -579,4 +645,48 @@ func memberOf(t *testing.T, c *walrus.Committee, name string) int {
 	}
 	t.Fatalf("no member %s", name)
 	return -1
+}
+
+// However many Puts run, only Config.Parallel of them hold an encoding.
+func TestEncodingsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	var mu sync.Mutex
+	active, most := map[walrus.BlobID]int{}, 0
+	count := func(blob walrus.BlobID, by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if active[blob] += by; active[blob] == 0 {
+			delete(active, blob)
+		}
+		most = max(most, len(active))
+	}
+	w.config.Parallel = 3
+	w.config.Dial = func(m walrus.Member) (*node.Client, error) {
+		c, err := w.net.Dial(m)
+		if err != nil {
+			return nil, err
+		}
+		return node.NewClient(node.Calls{
+			Store: func(ctx context.Context, h node.Handover) error {
+				count(h.Blob, 1)
+				defer count(h.Blob, -1)
+				return c.Store(ctx, h)
+			},
+			Confirm: c.Confirm, Metadata: c.Metadata, Sliver: c.Sliver,
+		}), nil
+	}
+	w.reconnect()
+	var wg sync.WaitGroup
+	for i := range uint64(12) {
+		wg.Go(func() {
+			if _, err := w.client.Put(t.Context(), randomBlob(i, 200_000), blobstore.PutOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if most > w.config.Parallel || most < 2 {
+		t.Errorf("%d blobs were on their way at a time, want up to %d", most, w.config.Parallel)
+	}
 }
