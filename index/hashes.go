@@ -30,12 +30,10 @@ func (db *DB) RangeHashes(ctx context.Context, ino Ino) (list []RangeHash, err e
 // rehash drops the hashes of ranges whose content a publication may have
 // changed, and takes over those that came with it.
 func (tx *txn) rehash(c *ContentRow, oldSize int64, hashes []RangeHash) error {
-	from := min(c.Base, c.Size)
-	if c.Size != oldSize {
-		from = min(from, oldSize)
-	}
-	if err := tx.unhash(c.Ino, from, never); err != nil {
-		return err
+	if from := min(c.Base, c.Size, oldSize); from < oldSize || c.Size > oldSize {
+		if err := tx.unhash(c.Ino, from, never); err != nil {
+			return err
+		}
 	}
 	for _, op := range c.Ops {
 		if err := tx.unhash(c.Ino, op.Off, op.Off+op.Len); err != nil {
