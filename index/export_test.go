@@ -1,5 +1,10 @@
 package index
 
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+)
+
 // SyncFull is the synchronous mode of a barrier in this build.
 const SyncFull = syncFull
 
@@ -25,4 +30,13 @@ func (db *DB) Waiting() int {
 	db.barrierMu.Lock()
 	defer db.barrierMu.Unlock()
 	return len(db.barrier)
+}
+
+// Sign makes the attributes of an anchor with any text.
+func Sign(drive, text string, priv ed25519.PrivateKey) []Attribute {
+	return []Attribute{
+		{KeyDrive, drive},
+		{KeyAnchor, text},
+		{KeySignature, base64.RawURLEncoding.EncodeToString(ed25519.Sign(priv, []byte(text)))},
+	}
 }

@@ -548,7 +548,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 func TestModel(t *testing.T) {
 	seeds, rounds := 12, 25
 	if os.Getenv("WALFS_SOAK") != "" {
-		seeds, rounds = 400, 60
+		seeds, rounds = 100, 60
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
