@@ -34,6 +34,7 @@ var ErrEncoding = errors.New("malformed BCS")
 // Layout is a type that describes its BCS. When c reads, BCS fills the value;
 // when c writes, it leaves the value alone. Errors stay in the Codec.
 type Layout interface {
+	// BCS reads or writes the value, field by field.
 	BCS(c *Codec)
 }
 

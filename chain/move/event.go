@@ -3,6 +3,7 @@ package move
 // Event is an event of the Walrus package; its type is in module events.
 type Event interface {
 	Layout
+	// EventName returns the struct's name in module events.
 	EventName() string
 }
 

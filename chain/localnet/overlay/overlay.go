@@ -26,6 +26,7 @@ var ErrResource = errors.New("resource misused")
 // Object is a value with an ID.
 type Object interface {
 	move.Layout
+	// ObjectID returns the ID under which the ledger keeps the value.
 	ObjectID() move.ID
 }
 
