@@ -9,7 +9,7 @@ BENCH ?= .
 STATICCHECK_VERSION := v0.8.2
 
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
-LDFLAGS := -s -w -X main.commit=$(COMMIT)
+LDFLAGS := -s -w -X main.revision=$(COMMIT)
 CACHE := $(CURDIR)/.cache
 
 # The stamp comes through LDFLAGS: go refuses its own in a clone that belongs to another user.

@@ -70,7 +70,7 @@ var libraries = map[string][]string{
 	"github.com/spf13/cobra":             {"cmd/walfs"},
 	"github.com/spf13/pflag":             {"cmd/walfs"},
 	"github.com/supranational/blst":      {"blobstore/bls"},
-	"golang.org/x/term":                  {"cmd/internal/ui", "cmd/walfs"},
+	"golang.org/x/term":                  {"cmd/internal/ui"},
 	"github.com/cenkalti/backoff":        {"blobstore", "fs/commit"},
 }
 

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walfs/walfs/cmd/internal/ui"
+)
+
+// app is what all commands share: how they speak and the flags of walfs itself.
+type app struct {
+	*ui.UI
+	out, err io.Writer
+	getenv   func(string) string
+	self     string // how this program was called
+
+	homeFlag string
+	json     bool
+	quiet    bool
+	verbose  int
+	unlock   unlock
+}
+
+func newApp(out, err io.Writer) *app {
+	a := &app{out: out, err: err, getenv: os.Getenv, self: os.Args[0]}
+	a.speak()
+	return a
+}
+
+// speak makes the UI that the flags ask for.
+func (a *app) speak() {
+	a.UI = ui.New(ui.Config{Stdout: a.out, Stderr: a.err, JSON: a.json, Quiet: a.quiet, Verbose: a.verbose, Getenv: a.getenv})
+}
+
+// home finds the state folder.
+func (a *app) home() (home, error) { return findHome(a.homeFlag, a.getenv) }
+
+// result prints v with --json, else what text writes to stdout.
+func (a *app) result(kind string, v any, text func() error) error {
+	if a.JSON() {
+		return a.Emit(kind, v)
+	}
+	return text()
+}
+
+const longHelp = `walfs mounts a folder. What is put in it is sealed, spread over storage nodes and
+certified on a ledger, and can be read back even when many nodes are down.
+
+walfs mount DIR is all it takes: without a drive it makes one, with nodes and ledger
+in this process. fsync returns when data is staged, safe on this machine; walfs sync
+when it is certified, so that a fresh machine with the keys gets it back.`
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:               "walfs",
+		Short:             "A drive on Walrus storage nodes",
+		Long:              longHelp,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.NoArgs,
+		RunE:              needSubcommand,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodes + "\n")
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.homeFlag, "home", "", "state `DIR` of the drive (default: $WALFS_HOME, else ~/.local/share/walfs)")
+	flags.BoolVar(&a.json, "json", false, "print one JSON object per line")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
+	flags.CountVarP(&a.verbose, "verbose", "v", "say more: -v state changes, -vv every operation")
+	a.unlock.flags(flags)
+	root.AddCommand(newInitCommand(a), newMountCommand(a), newUmountCommand(a), newStatusCommand(a), newSyncCommand(a),
+		newStatCommand(a), newRestoreCommand(a), newNodeCommand(a), newCacheCommand(a), newBlobCommand(a), newVersionCommand(a))
+	return root
+}
+
+// execute runs the command that args name and returns its exit code.
+func (a *app) execute(ctx context.Context, args []string) int {
+	root := newRootCommand(a)
+	begun := false
+	onBegin(root, func() {
+		begun = true
+		a.speak()
+	})
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return int(ui.OK)
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		err = errInterrupted
+	case !begun: // what cobra finds wrong with arguments and flags
+		err = ui.Errorf(ui.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
+	}
+	if op := strings.TrimPrefix(cmd.CommandPath(), root.Name()); op != "" {
+		err = fmt.Errorf("%s: %w", strings.TrimSpace(op), explain(err))
+	}
+	return int(a.Error(err))
+}
+
+// onBegin calls begin before the body of cmd or of a command below it runs.
+func onBegin(cmd *cobra.Command, begin func()) {
+	if body := cmd.RunE; body != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			begin()
+			return body(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		onBegin(sub, begin)
+	}
+}
+
+// needSubcommand is the body of a command that only groups others.
+func needSubcommand(cmd *cobra.Command, _ []string) error {
+	return ui.Errorf(ui.Usage, "which command?").WithHint("%s --help", cmd.CommandPath())
+}
+
+// arguments wants as many arguments as names has words, the last len(names) - least of them at will.
+func arguments(least int, names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > len(names) {
+			return fmt.Errorf("got %d arguments, want %s", len(args), describe(least, names))
+		}
+		return nil
+	}
+}
+
+func describe(least int, names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	words := append([]string(nil), names...)
+	for i := least; i < len(words); i++ {
+		words[i] = "[" + words[i] + "]"
+	}
+	return strings.Join(words, " ")
+}

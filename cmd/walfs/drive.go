@@ -1,0 +1,291 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/blobstore/embedded"
+	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/cache"
+	"github.com/walfs/walfs/chain"
+	drivefs "github.com/walfs/walfs/fs"
+	"github.com/walfs/walfs/fs/commit"
+	"github.com/walfs/walfs/fs/keep"
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
+)
+
+// drive is an open drive: the parts that its state folder and its network give.
+type drive struct {
+	home   home
+	config config
+	keys   keys
+	log    *slog.Logger
+
+	net       *embedded.Network
+	ledger    chain.Ledger
+	index     *index.DB
+	about     index.Drive
+	staging   *staging.Dir
+	cache     *cache.Cache
+	blobs     *blobstore.Client
+	committer *commit.Committer
+	copies    *keep.Copies
+	room      *room
+	budget    int64 // for cache and clean copies together
+
+	// mountedAt says where the drive is mounted, "" for nowhere.
+	mountedAt func() (dir string, readOnly bool)
+
+	opened []func() error // what undoes the steps of openDrive
+}
+
+// openDrive opens the drive in h from the bottom up. Only one process can have it open.
+func (a *app) openDrive(ctx context.Context, h home, log *slog.Logger) (d *drive, err error) {
+	if err := a.checkHome(h); err != nil {
+		return nil, err
+	}
+	d = &drive{home: h, log: log, mountedAt: func() (string, bool) { return "", false }}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	if err := d.lock(); err != nil {
+		return d, err
+	}
+	if d.config, err = loadConfig(h, a.getenv); err != nil {
+		return d, err
+	}
+	if d.keys, err = a.openHomeKeys(ctx, h, d.config); err != nil {
+		return d, err
+	}
+	if err := d.openIndex(ctx); err != nil {
+		return d, err
+	}
+	if err := d.openStaging(); err != nil {
+		return d, err
+	}
+	if err := d.openCache(a.getenv); err != nil {
+		return d, err
+	}
+	if err := d.openNetwork(ctx); err != nil {
+		return d, err
+	}
+	return d, d.openCommitter(ctx)
+}
+
+// checkHome tells whether there is a whole drive in h.
+func (a *app) checkHome(h home) error {
+	if !h.exists() {
+		return noDrive(h)
+	}
+	if err := h.check(); err != nil {
+		return err
+	}
+	if h.begun() {
+		return noDrive(h).WithHint("making it was interrupted: %s init or %s mount goes on", a.self, a.self)
+	}
+	return nil
+}
+
+// openHomeKeys opens the keys that lie in h.
+func (a *app) openHomeKeys(ctx context.Context, h home, c config) (keys, error) {
+	ids, err := a.unlock.identities(ctx, a.UI, h, c)
+	if err != nil {
+		return keys{}, err
+	}
+	return openKeys(h.key(), h.wallet(), ids)
+}
+
+func (d *drive) lock() error {
+	lock, err := takeLock(d.home)
+	if err != nil {
+		return err
+	}
+	d.onClose(lock.Close)
+	return nil
+}
+
+func (d *drive) openIndex(ctx context.Context) (err error) {
+	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log}); err != nil {
+		return fmt.Errorf("open index: %w", err)
+	}
+	d.onClose(d.index.Close)
+	if d.about, err = d.index.Drive(ctx); err != nil {
+		return err
+	}
+	if d.about.ID != d.keys.drive {
+		return fmt.Errorf("%s is the key of another drive", d.home.key())
+	}
+	return nil
+}
+
+func (d *drive) openStaging() (err error) {
+	d.staging, err = staging.Open(staging.Config{
+		Dir:       d.home.staging(),
+		MarkDirty: d.index.MarkDirty,
+		Version: func(ctx context.Context, ino index.Ino) (uint64, error) {
+			attr, err := d.index.Get(ctx, ino)
+			return attr.Version, err
+		},
+		Cut: func(ctx context.Context, held index.Held) error {
+			return d.index.Barrier(ctx, []index.Held{held})
+		},
+		Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.onClose(d.staging.Close)
+	return nil
+}
+
+func (d *drive) openCache(getenv func(string) string) error {
+	dir, err := d.config.cacheFolder(d.home, getenv)
+	if err != nil {
+		return err
+	}
+	if d.budget, err = d.config.budget(d.home.dir); err != nil {
+		return err
+	}
+	if d.cache, err = cache.Open(cache.Config{Dir: dir, Budget: d.budget, Log: d.log}); err != nil {
+		return fmt.Errorf("open cache: %w", err)
+	}
+	d.onClose(d.cache.Close)
+	return nil
+}
+
+func (d *drive) openNetwork(ctx context.Context) (err error) {
+	if d.net, err = d.config.openNetwork(ctx, d.home, d.log); err != nil {
+		return err
+	}
+	d.onClose(d.net.Close)
+	d.ledger = d.net.Ledger(d.keys.wallet.Address())
+	d.blobs, err = blobstore.New(blobstore.Config{
+		Ledger: d.ledger, Dial: d.net.Dial, Codec: d.net.Codec(), Cache: d.cache,
+		Anchor: func(ctx context.Context, certifying []walrus.BlobID) (*chain.AnchorUpdate, error) {
+			return d.committer.Anchor(ctx, certifying)
+		},
+		ReadTimeout: time.Duration(d.config.ReadTimeout),
+		Log:         d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.onClose(d.blobs.Close)
+	return nil
+}
+
+// openCommitter makes what works on the drive while it is open; run starts it.
+func (d *drive) openCommitter(ctx context.Context) (err error) {
+	d.committer, err = commit.New(ctx, commit.Config{
+		Index: d.index, Staging: d.staging, Blobs: d.blobs, Keys: d.keys.ring, Ledger: d.ledger,
+		Stage: failpoint(), Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.copies = keep.NewCopies(keep.CopiesConfig{Index: d.index, Staging: d.staging, Cache: d.cache, Budget: d.budget, Log: d.log})
+	if d.room, err = newRoom(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// recover brings staging, index and outbox together after a stop of any kind, and returns
+// the file system, which can then be mounted.
+func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
+	rebooted, err := d.boot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fsys, err := drivefs.New(drivefs.Config{
+		Index: d.index, Staging: d.staging, Blobs: d.blobs, Keys: d.keys.ring, Wake: d.committer.Wake,
+		Room: d.room.hooks(), Log: d.log, ReadTimeout: time.Duration(d.config.ReadTimeout),
+	})
+	if err != nil {
+		return nil, err
+	}
+	found, err := fsys.Recover(ctx, rebooted)
+	if err != nil {
+		return nil, fmt.Errorf("recover: %w", err)
+	}
+	d.log.Info("recovered", "op", "recover", "queued", found.Queued, "reaped", found.Reaped, "shelved", found.Shelved, "lost", found.Lost)
+	if err := d.committer.Recover(ctx); err != nil {
+		return nil, err
+	}
+	return fsys, d.booted()
+}
+
+// boot reports whether the machine may have lost what was not synced to disk since the
+// drive was recovered last. Only booted forgets it, so that a crash in between does not.
+func (d *drive) boot(ctx context.Context) (rebooted bool, err error) {
+	now, err := bootID()
+	if err != nil {
+		return false, err
+	}
+	before, err := os.ReadFile(d.home.boot())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("look up the last boot: %w", err)
+	}
+	rebooted, err = d.index.Boot(ctx, now)
+	return rebooted || string(before) != now, err
+}
+
+func (d *drive) booted() error {
+	now, err := bootID()
+	if err != nil {
+		return err
+	}
+	return writeWhole(d.home.boot(), []byte(now))
+}
+
+// bootID names this boot of the machine. Source: random(4).
+func bootID() (string, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("look up the boot of this machine: %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
+}
+
+// run does what an open drive does by itself, until ctx ends. When another machine has taken
+// the drive over it says so once, and the rest goes on: what is here can still be read.
+func (d *drive) run(ctx context.Context, takenOver func(error)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.net.Run(ctx) })
+	group.Go(func() error { return d.copies.Run(ctx) })
+	group.Go(func() error { return d.room.run(ctx) })
+	group.Go(func() error {
+		err := d.committer.Run(ctx)
+		if errors.Is(err, commit.ErrTakenOver) {
+			takenOver(err)
+			return nil
+		}
+		return err
+	})
+	return group.Wait()
+}
+
+func (d *drive) onClose(undo func() error) { d.opened = append(d.opened, undo) }
+
+// Close closes what is open, the last first.
+func (d *drive) Close() error {
+	var errs []error
+	for _, undo := range slices.Backward(d.opened) {
+		errs = append(errs, undo())
+	}
+	d.opened = nil
+	return wrapf(errors.Join(errs...), "close drive")
+}

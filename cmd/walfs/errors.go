@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/blobstore/embedded"
+	"github.com/walfs/walfs/blobstore/node"
+	"github.com/walfs/walfs/blobstore/seal"
+	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/cmd/internal/control"
+	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/index"
+)
+
+// exitCodes is what the help of walfs ends with; ui.Code has the numbers.
+const exitCodes = `Exit codes:
+  0 done               11 drive in use
+  1 error              12 wrong key
+  2 usage              13 too few nodes
+  3 done in part       14 chain refused, or no funds
+  10 no drive here     130 interrupted`
+
+// errInterrupted reports that a signal ended the command.
+var errInterrupted = fmt.Errorf("interrupted: %w", context.Canceled)
+
+// usagef reports that a command was called in a way that it cannot be.
+func usagef(format string, args ...any) error { return ui.Errorf(ui.Usage, format, args...) }
+
+// noDrive reports that there is no drive in the state folder.
+func noDrive(h home) *ui.Error {
+	return ui.Errorf(ui.NoDrive, "no drive in %s", h.dir).
+		WithHint("walfs mount DIR makes one; --home or WALFS_HOME names another state folder")
+}
+
+// meanings says what errors of the packages below mean to the person at the keyboard.
+// The first line that matches counts.
+var meanings = []struct {
+	is   error
+	code ui.Code
+	hint string
+}{
+	{index.ErrNoDrive, ui.NoDrive, "walfs mount DIR makes a drive; --home or WALFS_HOME names another state folder"},
+	{index.ErrNewer, ui.Failed, "a newer walfs has used this drive: update walfs"},
+	{index.ErrCorrupt, ui.Failed, "the index is damaged: walfs restore rebuilds it from the network in a new state folder"},
+	{embedded.ErrLocked, ui.InUse, "the network belongs to a drive that is mounted: unmount that first"},
+	{control.ErrInUse, ui.InUse, ""},
+	{seal.ErrWrongKey, ui.WrongKey, ""},
+	{seal.ErrUnknownKey, ui.WrongKey, ""},
+	{seal.ErrPermissions, ui.WrongKey, "others may have read this file; if not, close it with chmod 600"},
+	{node.ErrUnavailable, ui.TooFewNodes, "walfs node list shows which nodes are down"},
+	{blobstore.ErrUnavailable, ui.TooFewNodes, "walfs node list shows which nodes are down"},
+	{chain.ErrNoFunds, ui.Chain, ""},
+	{chain.ErrStaleVersion, ui.Chain, "another machine has taken this drive over with walfs restore"},
+}
+
+// explain gives err the exit code and the hint that belong to it, unless it has them.
+func explain(err error) error {
+	var done *ui.Error
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	var answered *control.Error
+	if errors.As(err, &answered) {
+		return &ui.Error{Err: err, Code: ui.Code(answered.Code), Hint: answered.Hint}
+	}
+	for _, m := range meanings {
+		if errors.Is(err, m.is) {
+			return &ui.Error{Err: err, Code: m.code, Hint: m.hint}
+		}
+	}
+	var quorum *blobstore.QuorumError
+	if errors.As(err, &quorum) {
+		return &ui.Error{Err: err, Code: ui.TooFewNodes, Hint: "walfs node list shows which nodes are down"}
+	}
+	var refused *chain.AbortError
+	if errors.As(err, &refused) {
+		return &ui.Error{Err: err, Code: ui.Chain}
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return &ui.Error{Err: err, Code: ui.Failed, Hint: "walfs needs its state folder to be its user's own"}
+	}
+	return err
+}

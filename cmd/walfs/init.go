@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/commit"
+	"github.com/walfs/walfs/index"
+)
+
+// initOptions says how a new drive is made. The zero value makes the default one.
+type initOptions struct {
+	passphrase bool
+	recipients []string
+	plain      bool
+	nodes      int
+	shards     int
+	nodeDirs   []string
+}
+
+func (o *initOptions) flags(set *pflag.FlagSet) {
+	set.BoolVar(&o.passphrase, "passphrase", false, "lock the keys of a new drive with a passphrase instead of an identity file")
+	set.StringArrayVar(&o.recipients, "recipient", nil, "let the age `KEY` (age1…) open the keys of a new drive too")
+	set.BoolVar(&o.plain, "plaintext", false, "seal nothing in a new drive: anybody can read its blobs")
+	set.IntVar(&o.nodes, "nodes", 0, "`N` storage nodes for a new drive (default 10)")
+	set.IntVar(&o.shards, "shards", 0, "`N` shards for a new drive (default 100)")
+	set.StringArrayVar(&o.nodeDirs, "node-dir", nil, "`DIR` for nodes of a new drive; several, on several disks, share them")
+}
+
+func newInitCommand(a *app) *cobra.Command {
+	var o initOptions
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make an embedded drive without mounting it",
+		Long:  "Init makes a drive with keys, wallet, nodes and ledger in the state folder. mount does the same where there is none.",
+		Args:  arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			h, err := a.home()
+			if err != nil {
+				return err
+			}
+			if h.exists() && !h.begun() {
+				return ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir)
+			}
+			made, err := a.initDrive(cmd.Context(), h, o)
+			if err != nil {
+				return err
+			}
+			return a.result("init", made, func() error { return a.showMade(made) })
+		},
+	}
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+// madeDrive is what init prints.
+type madeDrive struct {
+	Drive    string `json:"drive"`
+	Home     string `json:"home"`
+	Key      string `json:"key"`
+	Identity string `json:"identity,omitempty"`
+	Wallet   string `json:"wallet"`
+	Network  string `json:"network"`
+	Nodes    int    `json:"nodes"`
+	Sealed   bool   `json:"sealed"`
+}
+
+func (a *app) showMade(m madeDrive) error {
+	opened := "opened by your passphrase"
+	if m.Identity != "" {
+		opened = "opened by " + m.Identity
+	}
+	sealed := ""
+	if !m.Sealed {
+		sealed = "\n  sealed   no: who has the nodes' folders can read everything"
+	}
+	return a.Print("made a drive on this machine\n  state    %s\n  nodes    %d, in %s\n  keys     %s and %s,\n           %s%s\n"+
+		"Copy the key files to another place: without them nobody can read the drive.\n"+
+		"Nodes and keys are on this machine only, so this is not a backup.",
+		m.Home, m.Nodes, m.Network, m.Key, m.Wallet, opened, sealed)
+}
+
+// birth is the journal of init: what must stay the same when it is begun again after a
+// crash, so that the faucet pays once and the keys are of one drive.
+type birth struct {
+	Drive  [16]byte   `json:"drive"`
+	Writer [16]byte   `json:"writer"`
+	Faucet chain.TxID `json:"faucet"`
+	Plain  bool       `json:"plain"`
+}
+
+// begun reports whether making a drive was begun here and not ended.
+func (h home) begun() bool {
+	_, err := os.Lstat(h.birth())
+	return err == nil
+}
+
+// initDrive makes a drive, or ends what a crash interrupted: each step leaves alone what
+// is there, and the journal goes last.
+func (a *app) initDrive(ctx context.Context, h home, o initOptions) (made madeDrive, err error) {
+	if err := h.make(); err != nil {
+		return made, err
+	}
+	lock, err := takeLock(h)
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	c, err := a.initConfig(h, o)
+	if err != nil {
+		return made, err
+	}
+	b, err := beginBirth(h, o)
+	if err != nil {
+		return made, err
+	}
+	k, err := a.makeKeys(ctx, h, c, o, b)
+	if err != nil {
+		return made, err
+	}
+	made = madeDrive{Drive: hex.EncodeToString(b.Drive[:]), Home: h.dir, Key: h.key(), Wallet: h.wallet(), Network: c.networkFolder(h), Sealed: !b.Plain}
+	made.Identity = c.identityFile(h)
+	if made.Nodes, err = a.fund(ctx, h, c, b, k); err != nil {
+		return made, err
+	}
+	if err := os.Remove(h.birth()); err != nil {
+		return made, fmt.Errorf("close the journal of init: %w", err)
+	}
+	return made, syncFolder(h.dir)
+}
+
+// initConfig lays the flags over the settings and keeps them where there were none.
+func (a *app) initConfig(h home, o initOptions) (config, error) {
+	c, err := loadConfig(h, a.getenv)
+	if err != nil {
+		return c, err
+	}
+	if o.nodes != 0 {
+		c.Nodes = o.nodes
+	}
+	if o.shards != 0 {
+		c.Shards = o.shards
+	}
+	for i, dir := range o.nodeDirs {
+		c.NodeDirs = append(c.NodeDirs[:i:i], absolute(dir))
+	}
+	if a.unlock.identity != "" {
+		c.Identity = absolute(a.unlock.identity)
+	}
+	if _, err := os.Lstat(h.config()); err == nil {
+		return c, c.check(h)
+	}
+	return c, errors.Join(c.check(h), saveConfig(h, c))
+}
+
+// beginBirth reads the journal of init or starts one.
+func beginBirth(h home, o initOptions) (birth, error) {
+	b := birth{Plain: o.plain}
+	text, err := os.ReadFile(h.birth())
+	if err == nil {
+		return b, wrapf(json.Unmarshal(text, &b), "read %s", h.birth())
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return b, fmt.Errorf("journal of init: %w", err)
+	}
+	for _, id := range [][]byte{b.Drive[:], b.Writer[:], b.Faucet[:]} {
+		if _, err := rand.Read(id); err != nil {
+			return b, fmt.Errorf("draw random bytes: %w", err)
+		}
+	}
+	text, err = json.Marshal(b)
+	if err != nil {
+		return b, fmt.Errorf("journal of init: %w", err)
+	}
+	return b, writeWhole(h.birth(), text)
+}
+
+// fund makes the network, pays play money into the wallet, makes the index, and registers
+// the anchor on the ledger. It returns the number of nodes.
+func (a *app) fund(ctx context.Context, h home, c config, b birth, k keys) (nodes int, err error) {
+	net, err := c.openNetwork(ctx, h, a.Logger())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, net.Close()) }()
+	if err := net.Faucet(ctx, b.Faucet, k.wallet.Address()); err != nil {
+		return 0, fmt.Errorf("fill the wallet: %w", err)
+	}
+	db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.Logger()})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	err = db.Init(ctx, index.Drive{ID: b.Drive, Writer: b.Writer, Plain: b.Plain})
+	if err != nil && !errors.Is(err, index.ErrExist) {
+		return 0, err
+	}
+	return len(net.Nodes()), commit.CreateAnchor(ctx, net.Ledger(k.wallet.Address()), db, k.ring)
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// mountOptions says how a drive is mounted.
+type mountOptions struct {
+	init       initOptions
+	options    []string // of -o, split at commas
+	background bool
+	readyFD    int // set in the process that mount --background starts
+}
+
+func newMountCommand(a *app) *cobra.Command {
+	var o mountOptions
+	cmd := &cobra.Command{
+		Use:   "mount DIR",
+		Short: "Mount the drive at a folder; make a drive first where there is none",
+		Long: "Mount serves the drive at DIR in the foreground and prints one line when DIR can be used.\n" +
+			"Without a drive in the state folder it makes an embedded one and says where its keys are.\n" +
+			"The first SIGINT or SIGTERM unmounts and brings what is staged onto the disk, not to the\n" +
+			"nodes; the second leaves at once. What is staged is safe either way.",
+		Args: arguments(1, "DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.mount(cmd.Context(), args[0], o) },
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVarP(&o.options, "options", "o", nil, "mount `OPTIONS`: allow_other, ro, suid, dev, fsync=certified, …")
+	flags.BoolVarP(&o.background, "background", "b", false, "return when the mount answers; the log goes to walfs.log in the state folder")
+	flags.IntVar(&o.readyFD, "ready-fd", -1, "")
+	_ = flags.MarkHidden("ready-fd") // fails only for a flag that is not there
+	o.init.flags(flags)
+	return cmd
+}
+
+// mountedDrive is what mount prints when the kernel can use the mount.
+type mountedDrive struct {
+	Mountpoint string `json:"mountpoint"`
+	Home       string `json:"home"`
+	PID        int    `json:"pid"`
+	ReadOnly   bool   `json:"read_only"`
+}
+
+// mount makes the drive if there is none, and serves it at dir.
+func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error) {
+	if o.readyFD >= 0 {
+		return a.serveForParent(ctx, dir, o)
+	}
+	h, err := a.home()
+	if err != nil {
+		return err
+	}
+	c, err := loadConfig(h, a.getenv)
+	if err != nil {
+		return err
+	}
+	if dir, err = prepareMountPoint(dir, h, c); err != nil {
+		return err
+	}
+	if !h.exists() || h.begun() {
+		made, err := a.initDrive(ctx, h, o.init)
+		if err != nil {
+			return err
+		}
+		if err := a.result("init", made, func() error { return a.showMade(made) }); err != nil {
+			return err
+		}
+	}
+	if o.background {
+		return a.background(ctx, h, c, dir, o)
+	}
+	return a.serve(ctx, h, dir, o, a.Logger(), func(m mountedDrive) error {
+		return a.result("mount", m, func() error { return a.Print("mounted at %s", m.Mountpoint) })
+	})
+}
+
+// showMounted is what a background mount says to whom it leaves alone with it.
+func (a *app) showMounted(h home, m mountedDrive) error {
+	self := a.self
+	if h.given {
+		self += " --home " + h.dir
+	}
+	return a.Print("mounted at %s by process %d, log in %s\n"+
+		"  %s status   shows what is safe and what is under way\n"+
+		"  %s sync     waits until all of it is certified\n"+
+		"  %s umount   ends the mount",
+		m.Mountpoint, m.PID, h.log(), self, self, self)
+}
+
+func newUmountCommand(a *app) *cobra.Command {
+	var lazy bool
+	cmd := &cobra.Command{
+		Use:   "umount [DIR]",
+		Short: "Unmount the drive",
+		Long: "Umount ends the mount of the drive, or the one at DIR, and returns when what is staged is on\n" +
+			"the disk and the drive is closed. It waits for no nodes: what is not certified goes on with\n" +
+			"the next mount. A dead mount at DIR is taken away.",
+		Args: arguments(0, "DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.umount(cmd.Context(), strings.Join(args, ""), lazy)
+		},
+	}
+	cmd.Flags().BoolVarP(&lazy, "lazy", "l", false, "take the mount away although programs use it; they keep what they have open")
+	return cmd
+}
+
+// umountArgs is the question of opUmount.
+type umountArgs struct {
+	Dir  []byte `json:"dir,omitempty"` // refuse when the drive is mounted elsewhere
+	Lazy bool   `json:"lazy,omitempty"`
+}
+
+// umount asks the process that serves the drive, and waits until that has closed it.
+func (a *app) umount(ctx context.Context, dir string, lazy bool) error {
+	h, err := a.home()
+	if err != nil {
+		return err
+	}
+	if dir != "" {
+		dir = resolve(absolute(dir))
+	}
+	err = a.umountServed(ctx, h, umountArgs{Dir: []byte(dir), Lazy: lazy})
+	if !errors.Is(err, errElsewhere) {
+		return err
+	}
+	if dir == "" {
+		return fmt.Errorf("nothing is mounted from %s", h.dir)
+	}
+	return umountOther(dir, lazy)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
+	"github.com/walfs/walfs/fs/staging"
+)
+
+// restoreOptions says where the keys and the network of the drive are.
+type restoreOptions struct {
+	network string
+	key     string
+	wallet  string
+}
+
+// restored is what restore prints.
+type restored struct {
+	Drive      string   `json:"drive"`
+	Home       string   `json:"home"`
+	Generation uint64   `json:"generation"`
+	Inodes     int64    `json:"inodes"`
+	Bytes      int64    `json:"bytes"`
+	Problems   []string `json:"problems"`
+}
+
+func newRestoreCommand(a *app) *cobra.Command {
+	var o restoreOptions
+	cmd := &cobra.Command{
+		Use:   "restore --network DIR --key-file FILE [--identity FILE] [--wallet FILE]",
+		Short: "Rebuild a drive from ledger, nodes and keys in a new state folder",
+		Long: "Restore makes a state folder from the newest certified generation of a drive. The network\n" +
+			"folder is used where it is. This machine becomes the drive's writer: the one before, if it\n" +
+			"still runs, turns read-only.",
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := a.restore(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			if err := a.result("restore", r, func() error {
+				return a.Print("restored generation %d: %d files and folders, %s; %s mount DIR mounts it", r.Generation, r.Inodes, ui.Size(r.Bytes), a.self)
+			}); err != nil {
+				return err
+			}
+			return r.err(a)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.network, "network", "", "network `DIR` with the ledger and the nodes of the drive")
+	flags.StringVar(&o.key, "key-file", "", "`FILE` with the drive key (key.age)")
+	flags.StringVar(&o.wallet, "wallet", "", "`FILE` with the wallet (default: wallet.age beside the key file)")
+	for _, name := range []string{"network", "key-file"} {
+		_ = cmd.MarkFlagRequired(name) // fails only for a flag that is not there
+	}
+	return cmd
+}
+
+// err warns of what could not be restored as it was.
+func (r restored) err(a *app) error {
+	if len(r.Problems) == 0 {
+		return nil
+	}
+	for _, problem := range r.Problems {
+		a.Warn("%s", problem)
+	}
+	return ui.Errorf(ui.Partial, "%d entries were refused or changed", len(r.Problems))
+}
+
+func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err error) {
+	h, err := a.home()
+	if err != nil {
+		return r, err
+	}
+	if _, err := os.Lstat(h.index()); err == nil {
+		return r, ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir).WithHint("name a new folder with --home")
+	}
+	if _, err := os.Stat(filepath.Join(o.network, "network.json")); err != nil {
+		return r, ui.Errorf(ui.Failed, "no network in %s: %w", o.network, err)
+	}
+	if o.wallet == "" {
+		o.wallet = filepath.Join(filepath.Dir(o.key), "wallet.age")
+	}
+	if err := h.make(); err != nil {
+		return r, err
+	}
+	lock, err := takeLock(h)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	c, err := a.adopt(h, o)
+	if err != nil {
+		return r, err
+	}
+	k, err := a.openHomeKeys(ctx, h, c)
+	if err != nil {
+		return r, err
+	}
+	report, err := a.replay(ctx, h, c, k)
+	if err != nil {
+		return r, err
+	}
+	return restored{
+		Drive: hex.EncodeToString(report.Drive[:]), Home: h.dir, Generation: report.Generation,
+		Inodes: report.Inodes, Bytes: report.Bytes, Problems: append([]string{}, report.Problems...),
+	}, nil
+}
+
+// adopt copies the keys into the new state folder, after a look whether they open.
+func (a *app) adopt(h home, o restoreOptions) (config, error) {
+	files := map[string]string{h.key(): o.key, h.wallet(): o.wallet}
+	if a.unlock.identity != "" {
+		files[h.identity()] = a.unlock.identity
+	}
+	for to, from := range files {
+		if err := copyPrivate(to, from); err != nil {
+			return config{}, err
+		}
+	}
+	a.unlock.identity = ""
+	c := config{Network: absolute(o.network)}
+	if err := saveConfig(h, c); err != nil {
+		return c, err
+	}
+	return loadConfig(h, a.getenv)
+}
+
+// copyPrivate copies a small file with secrets. One that is there already must be the same.
+func copyPrivate(to, from string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return ui.Errorf(ui.WrongKey, "%w", err)
+	}
+	old, err := os.ReadFile(to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return writeWhole(to, text)
+	case err != nil:
+		return err
+	case string(old) != string(text):
+		return ui.Errorf(ui.Failed, "%s is there and differs from %s", to, from)
+	}
+	return nil
+}
+
+// replay rebuilds the index from the network.
+func (a *app) replay(ctx context.Context, h home, c config, k keys) (report keep.Report, err error) {
+	net, err := c.openNetwork(ctx, h, a.Logger())
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, net.Close()) }()
+	ledger := net.Ledger(k.wallet.Address())
+	blobs, err := blobstore.New(blobstore.Config{Ledger: ledger, Dial: net.Dial, Codec: net.Codec(), Log: a.Logger()})
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, blobs.Close()) }()
+	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.Logger()})
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	report, err = keep.Restore(ctx, keep.RestoreConfig{
+		Ledger: ledger, Blobs: blobs, Keys: k.ring, Drive: k.drive, Path: h.index(), Staging: dir, Log: a.Logger(),
+	})
+	return report, wrapf(err, "rebuild the index")
+}

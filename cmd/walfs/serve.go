@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/walfs/walfs/cmd/internal/control"
+	drivefs "github.com/walfs/walfs/fs"
+	"github.com/walfs/walfs/fs/commit"
+)
+
+// defaultMemory is the soft limit of the process's memory in bytes, unless GOMEMLIMIT or the configuration says more.
+const defaultMemory = 512 << 20
+
+// leaveWithin is how long a mount that is in use may keep the process after a signal.
+const leaveWithin = 20 * time.Second
+
+// service is a drive that is mounted.
+type service struct {
+	d      *drive
+	dir    string
+	server *drivefs.Server
+	gone   chan error // the mount is gone, and what was staged is on the disk
+
+	mu       sync.Mutex // guards the field below
+	readOnly error      // why nothing can be committed
+}
+
+// serve mounts the drive at dir, calls ready when the kernel can use it, and returns when it is
+// unmounted: by umount, by fusermount3, or by a signal, which ends ctx.
+func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log *slog.Logger, ready func(mountedDrive) error) (err error) {
+	opening := context.WithoutCancel(ctx)
+	d, err := a.openDrive(opening, h, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	limitMemory(d.config)
+	fsys, err := d.recover(opening)
+	if err != nil {
+		return err
+	}
+	s := &service{d: d, dir: dir, gone: make(chan error, 1)}
+	d.mountedAt = s.mountedAt
+	s.checkWriter(opening)
+	if s.server, err = fsys.Mount(o.kernel(dir, d, s.readOnly != nil)); err != nil {
+		return fmt.Errorf("mount at %s: %w", dir, err)
+	}
+	go func() { s.gone <- s.server.Wait() }()
+	socket, err := control.Listen(h.dir)
+	if err != nil {
+		return errors.Join(err, s.unmount(false))
+	}
+	working, stop := context.WithCancel(opening)
+	var workers sync.WaitGroup
+	failed := make(chan error, 2)
+	s.answerAt(socket)
+	workers.Go(func() { failed <- socket.Serve(working) })
+	workers.Go(func() { failed <- d.run(working, s.takenOver) })
+	err = ready(mountedDrive{Mountpoint: dir, Home: h.dir, PID: os.Getpid(), ReadOnly: s.readOnly != nil})
+	if err == nil {
+		err = s.wait(ctx, failed)
+	}
+	err = errors.Join(err, socket.Close()) // the answer to umount goes out
+	stop()
+	workers.Wait()
+	return err
+}
+
+// limitMemory sets the soft limit, which GOMEMLIMIT overrides.
+func limitMemory(c config) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	limit := int64(c.Memory)
+	if limit == 0 {
+		limit = defaultMemory
+	}
+	debug.SetMemoryLimit(limit)
+}
+
+// kernel returns what the file system is mounted with.
+func (o mountOptions) kernel(dir string, d *drive, readOnly bool) drivefs.MountOptions {
+	m := drivefs.MountOptions{Dir: dir, Name: fmt.Sprintf("walfs-%x", d.about.ID[:4]), Debug: d.log.Enabled(context.Background(), slog.LevelDebug)}
+	for _, option := range o.options {
+		if option == "allow_other" {
+			m.AllowOther = true
+		} else {
+			m.Options = append(m.Options, option)
+		}
+	}
+	if readOnly && !slices.Contains(m.Options, "ro") {
+		m.Options = append(m.Options, "ro")
+	}
+	return m
+}
+
+// checkWriter asks the ledger whether this machine may still write. A ledger that does not
+// answer is asked again by the committer.
+func (s *service) checkWriter(ctx context.Context) {
+	if err := s.d.committer.Reconcile(ctx); errors.Is(err, commit.ErrTakenOver) {
+		s.takenOver(err)
+	} else if err != nil {
+		s.d.log.Warn("the anchor cannot be looked at now", "err", err)
+	}
+}
+
+// takenOver makes the drive read-only.
+func (s *service) takenOver(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.readOnly != nil {
+		return
+	}
+	s.readOnly = why
+	s.d.room.close(fmt.Errorf("the drive is read-only: %w", why))
+	s.d.log.Error("the drive is read-only: another machine has taken it over with walfs restore")
+	if s.server != nil {
+		// Only root may change a mount; for others every write is refused by the room instead.
+		_ = unix.Mount("", s.dir, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
+	}
+}
+
+func (s *service) mountedAt() (dir string, readOnly bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dir, s.readOnly != nil
+}
+
+// answerAt makes the socket answer for the drive and for the mount.
+func (s *service) answerAt(socket *control.Server) {
+	for op, handler := range s.d.calls() {
+		socket.Handle(op, handler)
+	}
+	socket.Handle(opUmount, answer(func(_ context.Context, args umountArgs, _ func(any) error) (nothing, error) {
+		return nothing{}, s.unmount(args.Lazy)
+	}))
+}
+
+// wait returns when the mount is gone. A signal unmounts; a second one leaves at once.
+func (s *service) wait(ctx context.Context, failed <-chan error) error {
+	select {
+	case err := <-s.gone:
+		return err
+	case err := <-failed:
+		return errors.Join(err, s.leave())
+	case <-ctx.Done():
+		s.d.log.Info("unmounting")
+		return s.leave()
+	}
+}
+
+// leave unmounts. A mount that is in use is taken out of the tree, so that nobody new
+// comes, and those in it have a while to go.
+func (s *service) leave() error {
+	stop := onSignal(func() {
+		_ = detach(s.dir) // so that no dead mount stays behind
+		os.Exit(exitInterrupted)
+	})
+	defer stop()
+	if err := s.server.Unmount(); err != nil {
+		s.d.log.Warn("the mount is in use; what is open stays so for a while", "err", err)
+		if err := detach(s.dir); err != nil {
+			return err
+		}
+	}
+	limit := time.NewTimer(leaveWithin)
+	defer limit.Stop()
+	select {
+	case err := <-s.gone:
+		return err
+	case <-limit.C:
+		return fmt.Errorf("%s was in use: programs lost what they had open", s.dir)
+	}
+}
+
+// unmount unmounts for a command, which is told when programs use the mount.
+func (s *service) unmount(lazy bool) error {
+	if lazy {
+		return detach(s.dir)
+	}
+	return busy(s.dir, s.server.Unmount())
+}

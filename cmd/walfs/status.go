@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walfs/walfs/blobstore/embedded"
+	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/index"
+)
+
+// status is what walfs status prints. Sizes are in bytes; those by state are of files.
+type status struct {
+	Drive           string       `json:"drive"`
+	Home            string       `json:"home"`
+	Mounted         bool         `json:"mounted"`
+	Mountpoint      string       `json:"mountpoint"`
+	ReadOnly        bool         `json:"read_only"`
+	World           string       `json:"world"`
+	Sealed          bool         `json:"sealed"`
+	Files           int64        `json:"inodes"`
+	DirtyBytes      int64        `json:"dirty_bytes"`
+	StagedBytes     int64        `json:"staged_bytes"`
+	StoringBytes    int64        `json:"storing_bytes"`
+	CertifiedBytes  int64        `json:"certified_bytes"`
+	StoredBytes     int64        `json:"stored_bytes"` // on the nodes
+	PendingJobs     int          `json:"pending_jobs"`
+	Segments        int          `json:"pending_segments"`
+	Generation      uint64       `json:"generation"`
+	Blobs           int          `json:"blobs"`
+	CacheBytes      int64        `json:"cache_bytes"`
+	CopiesBytes     int64        `json:"copies_bytes"`
+	CacheBudget     int64        `json:"cache_budget_bytes"` // for both
+	FreeBytes       int64        `json:"free_bytes"`         // what can still be stored
+	Nodes           []nodeStatus `json:"nodes"`
+	Epoch           walrus.Epoch `json:"epoch"`
+	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
+	Balance         uint64       `json:"wal_balance_frost"`
+	LastError       string       `json:"last_error,omitempty"`
+	Problems        []string     `json:"problems"`
+}
+
+// nodeStatus is a storage node in status and node list.
+type nodeStatus struct {
+	Name        string `json:"name"`
+	State       string `json:"state"`
+	Reason      string `json:"reason,omitempty"`
+	Shards      int    `json:"shards"`
+	Blobs       int    `json:"blobs"`
+	Bytes       int64  `json:"bytes"`
+	SliverReads uint64 `json:"sliver_reads"`
+	BadSlots    int    `json:"bad_slots"`
+	Dir         string `json:"dir"`
+}
+
+func newStatusCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show what is safe, what is under way, and what is wrong",
+		Long: "Status shows the bytes of files by state: dirty (written), staged (safe on this machine),\n" +
+			"storing, and certified (a fresh machine with the keys gets them back).",
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var s status
+			if err := a.ask(cmd.Context(), opStatus, nothing{}, &s); err != nil {
+				return err
+			}
+			return a.result("status", s, func() error { return a.showStatus(s) })
+		},
+	}
+}
+
+func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) (s status, err error) {
+	at, err := d.committer.Status(ctx)
+	if err != nil {
+		return s, err
+	}
+	usage, err := d.index.Usage(ctx)
+	if err != nil {
+		return s, err
+	}
+	s = status{
+		Drive: fmt.Sprintf("%x", d.about.ID), Home: d.home.dir, World: "embedded", Sealed: !d.about.Plain,
+		Files: usage.Inodes, DirtyBytes: at.Dirty, StagedBytes: at.Staged, StoringBytes: at.Storing, CertifiedBytes: at.Certified,
+		PendingJobs: at.Jobs, Segments: at.InFlight, Generation: at.Generation, LastError: at.LastError,
+		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
+	}
+	s.Mountpoint, s.ReadOnly = d.mountedAt()
+	s.Mounted = s.Mountpoint != ""
+	if s.CopiesBytes, err = d.index.CopiesBytes(ctx); err != nil {
+		return s, err
+	}
+	if err := d.room.refresh(ctx, roomStale); err != nil {
+		return s, err
+	}
+	s.FreeBytes = d.room.get().Free
+	s.addNodes(d.net.Nodes())
+	if s.NearestEndEpoch, err = d.nearestEnd(ctx); err != nil {
+		return s, err
+	}
+	d.addLedger(ctx, &s)
+	d.addProblems(&s)
+	return s, nil
+}
+
+func (s *status) addNodes(all []embedded.NodeStatus) {
+	for _, n := range all {
+		s.Nodes = append(s.Nodes, newNodeStatus(n))
+		s.StoredBytes += n.Bytes
+		s.Blobs = max(s.Blobs, n.Blobs)
+	}
+}
+
+func newNodeStatus(n embedded.NodeStatus) nodeStatus {
+	return nodeStatus{
+		Name: n.Name, State: n.State, Reason: n.Reason, Shards: n.Shards, Blobs: n.Blobs, Bytes: n.Bytes,
+		SliverReads: n.SliverReads, BadSlots: len(n.BadSlots), Dir: n.Dir,
+	}
+}
+
+// nearestEnd returns the epoch in which the first segment's storage ends, 0 without segments.
+func (d *drive) nearestEnd(ctx context.Context) (nearest walrus.Epoch, err error) {
+	segments, err := d.index.Segments(ctx, index.SegmentFilter{})
+	if err != nil {
+		return 0, err
+	}
+	for _, segment := range segments {
+		if end := segment.EndEpoch; end != 0 && (nearest == 0 || end < nearest) {
+			nearest = end
+		}
+	}
+	return nearest, nil
+}
+
+// addLedger adds what the ledger says; that it does not answer is a problem, not an error.
+func (d *drive) addLedger(ctx context.Context, s *status) {
+	state, err := d.ledger.State(ctx)
+	if err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("the ledger does not answer: %v", err))
+		return
+	}
+	s.Epoch = state.Epoch
+	if s.NearestEndEpoch != 0 && s.NearestEndEpoch <= s.Epoch {
+		s.Problems = append(s.Problems, fmt.Sprintf("storage of some data ended in epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch))
+	}
+	balance, err := d.ledger.Balance(ctx)
+	if err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("the wallet cannot be read: %v", err))
+		return
+	}
+	s.Balance = balance.WALFrost
+}
+
+// addProblems adds what is wrong with the nodes and how they stand to the quorums.
+func (d *drive) addProblems(s *status) {
+	up, shards := 0, 0
+	for _, n := range s.Nodes {
+		shards += n.Shards
+		if n.State == "up" {
+			up += n.Shards
+		}
+		if n.State != "up" && n.Reason != "stopped" {
+			s.Problems = append(s.Problems, fmt.Sprintf("%s is down: %s", n.Name, n.Reason))
+		}
+		if n.BadSlots > 0 {
+			s.Problems = append(s.Problems, fmt.Sprintf("%s has %d damaged slivers", n.Name, n.BadSlots))
+		}
+	}
+	g := walrus.Geometry{Shards: shards}
+	switch {
+	case up < g.SourcePrimary():
+		s.Problems = append(s.Problems, fmt.Sprintf("%d of %d shards are up: reading needs %d", up, shards, g.SourcePrimary()))
+	case !g.IsQuorum(up):
+		s.Problems = append(s.Problems, fmt.Sprintf("%d of %d shards are up: storing needs %d", up, shards, g.Quorum()))
+	}
+	for _, p := range d.blobs.Problems() {
+		s.Problems = append(s.Problems, fmt.Sprintf("%s gave %d wrong answers", p.Node, p.Wrong))
+	}
+	if why := d.room.whyClosed(); why != nil {
+		s.Problems = append(s.Problems, why.Error())
+	}
+}
+
+func (a *app) showStatus(s status) error {
+	where := "not mounted"
+	if s.Mounted {
+		where = "mounted at " + s.Mountpoint
+	}
+	if s.ReadOnly {
+		where += ", read-only"
+	}
+	up := 0
+	for _, n := range s.Nodes {
+		if n.State == "up" {
+			up++
+		}
+	}
+	var b strings.Builder
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s %s\n", name, ui.Clean(fmt.Sprintf(format, args...)))
+	}
+	row("drive", "%s, %s", s.Drive, where)
+	row("state", "%s", s.Home)
+	row("dirty", "%s", ui.Size(s.DirtyBytes))
+	row("staged", "%s, safe on this machine; %d files wait", ui.Size(s.StagedBytes), s.PendingJobs)
+	row("storing", "%s in %d blobs under way", ui.Size(s.StoringBytes), s.Segments)
+	row("certified", "%s in %d blobs, %s on the nodes", ui.Size(s.CertifiedBytes), s.Blobs, ui.Size(s.StoredBytes))
+	row("local", "%s of clean copies and %s of slivers, budget %s", ui.Size(s.CopiesBytes), ui.Size(s.CacheBytes), ui.Size(s.CacheBudget))
+	row("room", "%s", ui.Size(s.FreeBytes))
+	row("nodes", "%d of %d up, on this machine only: not a backup", up, len(s.Nodes))
+	if s.NearestEndEpoch == 0 {
+		row("epoch", "%d", s.Epoch)
+	} else {
+		row("epoch", "%d, all is paid for until %d", s.Epoch, s.NearestEndEpoch)
+	}
+	for _, problem := range s.Problems {
+		row("problem", "%s", problem)
+	}
+	_, err := a.Stdout().Write([]byte(b.String()))
+	return err
+}

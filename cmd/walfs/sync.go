@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/commit"
+	"github.com/walfs/walfs/index"
+)
+
+// syncArgs is the question of opSync.
+type syncArgs struct {
+	Path []byte `json:"path,omitempty"` // in the drive; empty: all of it
+}
+
+// synced is the answer: what is left is not certified.
+type synced struct {
+	Certified bool     `json:"certified"`
+	Left      int      `json:"left"`
+	Paths     []string `json:"paths,omitempty"`
+	Reason    string   `json:"reason,omitempty"`
+}
+
+func newSyncCommand(a *app) *cobra.Command {
+	var limit time.Duration
+	cmd := &cobra.Command{
+		Use:   "sync [PATH]",
+		Short: "Wait until all is certified",
+		Long: "Sync returns when all that existed when it was called is certified, content and names:\n" +
+			"a fresh machine with the keys gets it back. fsync, in contrast, returns when data is\n" +
+			"staged, safe on this machine. It exits with 3 when something is left, and says what.",
+		Args: arguments(0, "PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.sync(cmd.Context(), limit, args)
+		},
+	}
+	cmd.Flags().DurationVar(&limit, "timeout", 0, "wait no longer than this `TIME`, such as 30s")
+	return cmd
+}
+
+func (a *app) sync(ctx context.Context, limit time.Duration, paths []string) (err error) {
+	h, err := a.home()
+	if err != nil {
+		return err
+	}
+	l, err := a.reach(ctx, h, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	var args syncArgs
+	if len(paths) > 0 {
+		inside, err := l.inside(ctx, paths[0])
+		if err != nil {
+			return err
+		}
+		args.Path = inside
+	}
+	waiting := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	var done synced
+	err = l.callShown(waiting, a.UI, args, &done)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return ui.Errorf(ui.Partial, "not all is certified after %s", limit).WithHint("%s status shows what is left", a.self)
+	}
+	if err != nil {
+		return err
+	}
+	if a.JSON() {
+		if err := a.Emit("sync", done); err != nil {
+			return err
+		}
+	}
+	return done.err(a)
+}
+
+// callShown calls opSync and shows its progress.
+func (l *line) callShown(ctx context.Context, say *ui.UI, args syncArgs, done *synced) error {
+	progress := say.Progress("commit", "files")
+	defer progress.End()
+	return l.call(ctx, opSync, args, func(event json.RawMessage) {
+		var p commit.Progress
+		if json.Unmarshal(event, &p) == nil {
+			progress.Set(ui.Count{Items: int64(p.Files), Bytes: p.Bytes}, ui.Count{Items: int64(p.FilesTotal), Bytes: p.BytesTotal})
+		}
+	}, done)
+}
+
+// err says what is left.
+func (s synced) err(a *app) error {
+	if s.Certified {
+		return nil
+	}
+	if !a.JSON() {
+		for _, path := range s.Paths {
+			a.Note("not certified: %s", path)
+		}
+		if more := s.Left - len(s.Paths); more > 0 && len(s.Paths) > 0 {
+			a.Note("and %d more", more)
+		}
+	}
+	return ui.Errorf(ui.Partial, "%s", s.Reason).WithHint("%s status shows what is wrong; what is left is staged, and goes on by itself", a.self)
+}
+
+func (d *drive) answerSync(ctx context.Context, args syncArgs, emit func(any) error) (synced, error) {
+	ino := index.Root
+	if len(args.Path) > 0 {
+		attr, err := d.resolve(ctx, args.Path)
+		if err != nil {
+			return synced{}, err
+		}
+		ino = attr.Ino
+	}
+	err := d.committer.Drain(ctx, func(p commit.Progress) { _ = emit(p) }) // nobody listens: the wait goes on
+	var left *commit.PendingError
+	if !errors.As(err, &left) {
+		return synced{Certified: err == nil}, err
+	}
+	if ctx.Err() != nil {
+		return synced{}, ctx.Err()
+	}
+	if ino != index.Root {
+		if state, err := d.index.State(ctx, ino); err == nil && state.State == index.StateCertified {
+			return synced{Certified: true}, nil
+		}
+	}
+	return synced{Left: left.Count, Paths: left.Paths, Reason: left.Error()}, nil
+}
+
+// resolve finds an inode by its path in the drive.
+func (d *drive) resolve(ctx context.Context, path []byte) (index.Attr, error) {
+	attr, err := d.index.Resolve(ctx, string(path))
+	if err != nil {
+		return attr, fmt.Errorf("%s: %w", ui.Clean(string(path)), err)
+	}
+	return attr, nil
+}

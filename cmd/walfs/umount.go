@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/walfs/walfs/cmd/internal/control"
+	"github.com/walfs/walfs/cmd/internal/ui"
+)
+
+// errElsewhere reports that the drive of this state folder is not mounted at the folder in question.
+var errElsewhere = errors.New("mounted elsewhere, or not at all")
+
+// umountServed ends the mount of the drive in h.
+func (a *app) umountServed(ctx context.Context, h home, args umountArgs) error {
+	client, err := control.Dial(ctx, h.dir)
+	if errors.Is(err, control.ErrNotRunning) || errors.Is(err, fs.ErrNotExist) {
+		return errElsewhere
+	}
+	if err != nil {
+		return err
+	}
+	var s status
+	err = client.Call(ctx, opStatus, nothing{}, nil, &s)
+	if err == nil && len(args.Dir) > 0 && s.Mountpoint != string(args.Dir) {
+		return errors.Join(errElsewhere, client.Close())
+	}
+	if err == nil {
+		err = client.Call(ctx, opUmount, args, nil, nil)
+	}
+	if err = errors.Join(err, client.Close()); err != nil {
+		return err
+	}
+	return waitUnlocked(ctx, h)
+}
+
+// umountOther ends a mount of walfs that no process of this state folder serves.
+func umountOther(dir string, lazy bool) error {
+	if dead(dir) {
+		return clearDead(dir)
+	}
+	kind, err := mountAt(dir)
+	if err != nil {
+		return err
+	}
+	if kind != fsType {
+		return ui.Errorf(ui.Failed, "no drive is mounted at %s", dir)
+	}
+	if lazy {
+		return detach(dir)
+	}
+	err = unix.Unmount(dir, unix.UMOUNT_NOFOLLOW)
+	if errors.Is(err, unix.EPERM) {
+		err = fusermount(dir, "-u")
+	}
+	return busy(dir, err)
+}
+
+// busy adds what can be done about programs that use the mount.
+func busy(dir string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return ui.Errorf(ui.Failed, "unmount %s: %w", dir, err).
+		WithHint("leave the folder and end the programs that use it (fuser -vm %s lists them), or add --lazy", dir)
+}
