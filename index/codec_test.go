@@ -152,31 +152,21 @@ func FuzzTrailer(f *testing.F) {
 	})
 }
 
-// FuzzRows leaves the compression out, which a fuzzer does not get through,
-// and replays what it can decode.
+// FuzzRows leaves the compression out, which a fuzzer does not get through.
 func FuzzRows(f *testing.F) {
 	f.Add(must(os.ReadFile(filepath.Join("testdata", "trailer.rows"))))
 	f.Fuzz(func(t *testing.T, rows []byte) {
-		got, err := index.UnmarshalTrailer(frame(rows))
+		got, err := index.UnmarshalRows(rows)
 		if err != nil {
 			return
 		}
-		got.Generation, got.Previous, got.Drive = 1, 0, [16]byte{1}
-		db := replayHostile(t, got)
-		defer closeDB(t, db)
-		if problems := must(db.Check(ctx)); len(problems) > 0 {
-			t.Errorf("not sound: %q", problems)
+		if again := index.MarshalRows(got); !bytes.Equal(again, rows) {
+			t.Errorf("got %x, want %x", again, rows)
 		}
 	})
 }
 
-// replayHostile replays one trailer.
-func replayHostile(t testing.TB, trailers ...*index.Trailer) *index.DB {
-	t.Helper()
-	db, _ := replayReport(t, trailers...)
-	return db
-}
-
+// replayReport replays trailers that are carried by one segment each.
 func replayReport(t testing.TB, trailers ...*index.Trailer) (*index.DB, index.ReplayReport) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "replayed")

@@ -29,6 +29,11 @@ func UnmarshalTrailer(b []byte) (*Trailer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTrailer, err)
 	}
+	return unmarshalRows(rows)
+}
+
+// unmarshalRows reads rows that are not compressed.
+func unmarshalRows(rows []byte) (*Trailer, error) {
 	d := decoder{b: rows}
 	t := d.trailer()
 	if d.bad || len(d.b) != 0 {

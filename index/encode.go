@@ -32,6 +32,20 @@ const (
 // MarshalTrailer returns the encoded trailer. Its lists must be sorted.
 // ErrRange: it would be longer than MaxTrailer.
 func MarshalTrailer(t *Trailer) ([]byte, error) {
+	rows := marshalRows(t)
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
+	if err != nil {
+		return nil, fmt.Errorf("marshal trailer: %w", err)
+	}
+	b := pad(w.EncodeAll(rows, nil), len(rows))
+	if len(b) > MaxTrailer {
+		return nil, fmt.Errorf("trailer of %d bytes: %w", len(b), ErrRange)
+	}
+	return b, w.Close()
+}
+
+// marshalRows returns the rows before they are compressed.
+func marshalRows(t *Trailer) []byte {
 	e := encoder{b: append([]byte(trailerMagic), trailerVersion)}
 	e.b = append(e.b, t.Drive[:]...)
 	e.uint(t.Generation)
@@ -42,15 +56,7 @@ func MarshalTrailer(t *Trailer) ([]byte, error) {
 	e.inodes(t.Inodes)
 	e.contents(t.Contents)
 	e.names(t.Names)
-	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
-	if err != nil {
-		return nil, fmt.Errorf("marshal trailer: %w", err)
-	}
-	b := pad(w.EncodeAll(e.b, nil), len(e.b))
-	if len(b) > MaxTrailer {
-		return nil, fmt.Errorf("trailer of %d bytes: %w", len(b), ErrRange)
-	}
-	return b, w.Close()
+	return e.b
 }
 
 // pad appends a skippable frame if rows compressed better than readers believe.

@@ -32,6 +32,12 @@ func (db *DB) Waiting() int {
 	return len(db.barrier)
 }
 
+// UnmarshalRows and MarshalRows leave the compression out.
+var (
+	UnmarshalRows = unmarshalRows
+	MarshalRows   = marshalRows
+)
+
 // Sign makes the attributes of an anchor with any text.
 func Sign(drive, text string, priv ed25519.PrivateKey) []Attribute {
 	return []Attribute{

@@ -3,6 +3,7 @@ package index_test
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,6 +127,58 @@ func TestReplayHostile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReplayRandom replays trailers of random rows over few inodes and names:
+// whatever they say, the index is sound.
+func TestReplayRandom(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		var trailers []*index.Trailer
+		for g := range uint64(1 + rng.IntN(4)) {
+			trailers = append(trailers, randomTrailer(rng, g+1))
+		}
+		db, _ := replayReport(t, trailers...)
+		if problems := must(db.Check(ctx)); len(problems) > 0 {
+			t.Errorf("seed %d: not sound: %q", seed, problems)
+		}
+		reached := list(t, db)
+		create(t, db, index.Root, "new", fileMode)
+		c := &committer{t: t, db: db}
+		c.both(c.packed("new", uint64(len(trailers))+1, 1))
+		if got := len(list(t, db)); got != len(reached)+1 {
+			t.Errorf("seed %d: %d paths, before %d", seed, got, len(reached))
+		}
+		closeDB(t, db)
+	}
+}
+
+func randomTrailer(rng *rand.Rand, g uint64) *index.Trailer {
+	tr := &index.Trailer{Drive: [16]byte{1}, Generation: g, Previous: g - 1, NextIno: index.Ino(rng.Uint64() >> rng.IntN(64))}
+	modes := []uint32{dirMode, dirMode, fileMode, fileMode, symlinkMode, 0o010600, 0, 0o170000}
+	ino := func() index.Ino { return index.Ino(rng.IntN(8)) }
+	number := func() int64 { return rng.Int64() >> (40 + rng.IntN(24)) }
+	for range rng.IntN(8) {
+		r := index.InodeRow{Ino: ino(), Mode: modes[rng.IntN(len(modes))], Version: rng.Uint64N(3), Size: number()}
+		if r.Mode == symlinkMode {
+			r.Target = []byte("t")
+		}
+		tr.Inodes = append(tr.Inodes, r)
+	}
+	for range rng.IntN(5) {
+		c := index.ContentRow{Ino: ino(), Version: rng.Uint64N(5), Size: number(), Base: number()}
+		for range rng.IntN(4) {
+			c.Ops = append(c.Ops, index.Op{Off: number(), Len: number(), Segment: rng.Uint64N(4), Pos: number()})
+		}
+		tr.Contents = append(tr.Contents, c)
+	}
+	for range rng.IntN(12) {
+		tr.Names = append(tr.Names, nameRow(ino(), string(rune('a'+rng.IntN(4))), ino()))
+	}
+	for range rng.IntN(3) {
+		tr.Segments = append(tr.Segments, index.TrailerSegment{Number: rng.Uint64N(4), Blob: blob(rng.Uint64N(4))})
+	}
+	return tr
 }
 
 // TestReplayTypes: an inode keeps its type, and an older version does not come back.
