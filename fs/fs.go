@@ -1,10 +1,24 @@
 // Package fs answers the kernel: it serves a drive as a FUSE file system.
+//
+// Names and attributes are rows of the index; each change is one transaction
+// before its reply. Content that is being written lies in staging, content
+// that was published in the segments that the index names, and a read puts the
+// two together. A request never waits for the network, but for a read (or a
+// write of a part of a block) of content that is not here.
+//
+// A file is found by the call that one looks for: node_dir.go has names,
+// node_open.go opens, node_attr.go and node_xattr.go attributes, handle.go
+// what is done to an open file, read.go and readahead.go the way to content.
+// file.go keeps what is known of a file while somebody uses it.
 package fs
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walfs/walfs/blobstore/seal"
@@ -20,9 +34,18 @@ type Blobs interface {
 	ReadAt(ctx context.Context, blob walrus.BlobID, p []byte, off int64) (int, error)
 }
 
-// ErrNoRoom is what Room.Take returns when writing would use up the room that
-// draining needs. The writer gets ENOSPC.
-var ErrNoRoom = errors.New("no room left")
+// The errors of this package.
+var (
+	// ErrNoRoom is what Room.Take returns when writing would use up the room
+	// that draining needs. The writer gets ENOSPC.
+	ErrNoRoom = errors.New("no room left")
+	// ErrReadOnly refuses changes after SetReadOnly.
+	ErrReadOnly = errors.New("drive is read-only")
+
+	errLost        = errors.New("the only copy is gone")
+	errTimeout     = errors.New("content did not arrive in time")
+	errInterrupted = errors.New("interrupted")
+)
 
 // Room says how much may be written.
 type Room struct {
@@ -35,7 +58,7 @@ type Space struct {
 	Total, Free int64
 }
 
-// Config is what New needs. Room, Wake, Log and ReadTimeout may be zero.
+// Config is what New needs. Wake, Room, Log and ReadTimeout may be zero.
 type Config struct {
 	Index       *index.DB
 	Staging     *staging.Dir
@@ -43,28 +66,92 @@ type Config struct {
 	Keys        *seal.Keyring
 	Wake        func() // a job was queued; must not block
 	Room        Room
-	Log         *slog.Logger
-	ReadTimeout time.Duration // until a read gives up; 0: 30 s
+	Log         *slog.Logger  // nil means silent
+	ReadTimeout time.Duration // until a read gives up; 0: DefaultReadTimeout
 }
+
+// DefaultReadTimeout is how long a read waits for content that is not here.
+const DefaultReadTimeout = 30 * time.Second
 
 // FS is a drive as a file system.
-type FS struct{}
+type FS struct {
+	cfg      Config
+	log      *slog.Logger
+	readOnly atomic.Bool
+	keys     openers
+	windows  chan struct{} // one for each window that may be in memory
+	kicks    chan struct{} // something changed that no barrier has covered
+	kicked   atomic.Bool
 
-// New makes a file system of a drive's parts. Recover comes before Mount.
-func New(c Config) (*FS, error) { return nil, errUnfinished }
+	// deadline returns the context of one fetch; stop ends them all.
+	deadline func() (context.Context, context.CancelFunc)
+	stop     context.CancelFunc
+	fetches  sync.WaitGroup
 
-var errUnfinished = errors.New("not there yet")
-
-// Recovered is what Recover found.
-type Recovered struct {
-	Queued  int // files with changes that were not packed
-	Reaped  int // files that were deleted while open
-	Shelved int // staging files that no inode knows, moved to lost+found
-	Lost    int // files whose local bytes are gone and were the only ones
+	mu       sync.RWMutex           // guards the fields below
+	inUse    map[index.Ino]*file    // regular files with an open handle
+	unlinked map[index.Ino]bool     // no link left, not reaped; true: the kernel has forgotten it
+	touched  map[index.Ino]struct{} // clean copies that were used
+	stuck    []*file                // closed, but not queued
+	stopped  bool                   // no more fetches
 }
 
-// Recover brings staging and index together after a stop of any kind. Rebooted
-// is what index.Boot said.
-func (fs *FS) Recover(ctx context.Context, rebooted bool) (Recovered, error) {
-	return Recovered{}, errUnfinished
+// New makes a file system of a drive's parts. Recover comes before Mount.
+func New(c Config) (*FS, error) {
+	if c.Index == nil || c.Staging == nil || c.Blobs == nil || c.Keys == nil {
+		return nil, fmt.Errorf("new file system: index, staging, blobs and keys are required")
+	}
+	if c.ReadTimeout == 0 {
+		c.ReadTimeout = DefaultReadTimeout
+	}
+	if c.Wake == nil {
+		c.Wake = func() {}
+	}
+	fs := &FS{
+		cfg: c, log: c.Log,
+		windows:  make(chan struct{}, maxWindows),
+		kicks:    make(chan struct{}, 1),
+		inUse:    map[index.Ino]*file{},
+		unlinked: map[index.Ino]bool{},
+		touched:  map[index.Ino]struct{}{},
+	}
+	if fs.log == nil {
+		fs.log = slog.New(slog.DiscardHandler)
+	}
+	base, stop := context.WithCancel(context.Background())
+	fs.stop = stop
+	fs.deadline = func() (context.Context, context.CancelFunc) { return context.WithTimeout(base, c.ReadTimeout) }
+	return fs, nil
+}
+
+// SetReadOnly refuses changes from now on, or allows them again: EROFS. What
+// was changed before stays in staging.
+func (fs *FS) SetReadOnly(on bool) { fs.readOnly.Store(on) }
+
+// change is called before anything is changed. It makes sure that a barrier
+// follows within flushEvery, whoever asks for one or not.
+func (fs *FS) change() error {
+	if fs.readOnly.Load() {
+		return ErrReadOnly
+	}
+	fs.kick()
+	return nil
+}
+
+func (fs *FS) kick() {
+	if !fs.kicked.CompareAndSwap(false, true) {
+		return
+	}
+	select {
+	case fs.kicks <- struct{}{}:
+	default:
+	}
+}
+
+// take asks for room to stage n bytes.
+func (fs *FS) take(n int64) error {
+	if fs.cfg.Room.Take == nil {
+		return nil
+	}
+	return fs.cfg.Room.Take(n)
 }

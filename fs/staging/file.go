@@ -132,6 +132,7 @@ func (f *File) Release() {
 	}
 	delete(d.open, f.ino)
 	if p := d.present[f.ino]; p != nil {
+		p.written = p.written || f.marked
 		if info, err := f.data.Stat(); err == nil {
 			d.bytes += allocated(info) - p.bytes
 			p.bytes = allocated(info)
@@ -320,6 +321,7 @@ func (f *File) Clean() error {
 		return nil // its Commit knows better
 	}
 	f.marked = false
+	f.settled()
 	switch {
 	case f.plain:
 		if err := f.spread(); err != nil {
@@ -338,6 +340,15 @@ func (f *File) Clean() error {
 		return fmt.Errorf("staging file %d: %w", f.ino, err)
 	}
 	return nil
+}
+
+// settled notes that nothing was written that is not packed. The caller holds mu.
+func (f *File) settled() {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if p := f.d.present[f.ino]; p != nil {
+		p.written = false
+	}
 }
 
 // Finished tells that packed blocks are certified.

@@ -191,6 +191,9 @@ func (p *Pack) Commit() error {
 	}
 	f.base = min(p.base, f.size)
 	f.epoch++
+	if !f.marked {
+		f.settled()
+	}
 	if err := f.keepPacked(); err != nil {
 		return fmt.Errorf("packed inode %d: %w", f.ino, err)
 	}

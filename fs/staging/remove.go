@@ -9,11 +9,12 @@ import (
 	"github.com/walfs/walfs/index"
 )
 
-// Remove deletes what staging holds of an inode. ErrBusy: it is in use.
+// Remove deletes what staging holds of an inode. ErrBusy: it is in use, or was
+// written since it was packed, however shortly before.
 func (d *Dir) Remove(ino index.Ino) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open[ino] != nil {
+	if p := d.present[ino]; d.open[ino] != nil || p != nil && p.written {
 		return fmt.Errorf("remove staging file %d: %w", ino, ErrBusy)
 	}
 	return d.delete(ino)

@@ -79,6 +79,17 @@ const (
 	dirLost   = "lost+found"
 )
 
+// WithIndex returns c with MarkDirty, Version and Cut as an index does them.
+func (c Config) WithIndex(db *index.DB) Config {
+	c.MarkDirty = db.MarkDirty
+	c.Version = func(ctx context.Context, ino index.Ino) (uint64, error) {
+		attr, err := db.Get(ctx, ino)
+		return attr.Version, err
+	}
+	c.Cut = func(ctx context.Context, h index.Held) error { return db.Barrier(ctx, []index.Held{h}) }
+	return c
+}
+
 // Dir is the staging folder of a drive. Its methods may be called concurrently.
 type Dir struct {
 	c    Config
@@ -99,6 +110,7 @@ type presence struct {
 	unsynced bool   // the data may not be on stable storage
 	unlinked bool   // nor the name
 	mapped   bool   // a block map stands beside it
+	written  bool   // since its last Pack, by this process
 	opened   uint64 // how often the file was opened
 }
 
@@ -219,6 +231,17 @@ func (d *Dir) Has(ino index.Ino) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.present[ino] != nil
+}
+
+// Allocated returns how many bytes the data of an inode took on disk when it
+// was last released, and whether staging holds anything of it.
+func (d *Dir) Allocated(ino index.Ino) (int64, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.present[ino]; p != nil {
+		return p.bytes, true
+	}
+	return 0, false
 }
 
 // Bytes returns about how much room the files take, clean copies and the

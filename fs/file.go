@@ -1,0 +1,291 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
+)
+
+const setidBits = syscall.S_ISUID | syscall.S_ISGID
+
+// file is a regular file while somebody uses it.
+type file struct {
+	fs    *FS
+	ino   index.Ino
+	refs  int           // guarded by fs.mu
+	ready chan struct{} // closed once the file is loaded
+	err   error         // of loading
+
+	setid atomic.Bool  // the mode has set-uid or set-gid bits
+	wrote atomic.Int64 // when content changed last, as Unix time in nanoseconds; 0: not yet
+
+	mu      sync.Mutex    // guards the fields below
+	local   *staging.File // nil: staging holds nothing
+	size    int64         // without local
+	base    int64         // without local: length of published content that shows through
+	lost    bool          // staging should hold content, and does not
+	writers int
+	queued  index.Queued // what the index knows; Size -1: nothing yet
+}
+
+// acquire begins the use of a regular file.
+func (fs *FS) acquire(ctx context.Context, ino index.Ino) (*file, error) {
+	return fs.use(ino, func(f *file) error {
+		attr, err := fs.cfg.Index.Get(ctx, ino)
+		if err != nil {
+			return err
+		}
+		return f.load(ctx, attr)
+	})
+}
+
+// acquireNew begins the use of a file that was just made.
+func (fs *FS) acquireNew(ctx context.Context, attr index.Attr) (*file, error) {
+	return fs.use(attr.Ino, func(f *file) (err error) {
+		f.setid.Store(attr.Mode&setidBits != 0)
+		f.queued.Size = -1
+		f.local, err = fs.cfg.Staging.File(ctx, f.ino, staging.Shape{Mtime: attr.Mtime, Version: attr.Version})
+		return err
+	})
+}
+
+func (fs *FS) use(ino index.Ino, load func(*file) error) (*file, error) {
+	fs.mu.Lock()
+	if f := fs.inUse[ino]; f != nil {
+		f.refs++
+		fs.mu.Unlock()
+		<-f.ready
+		if f.err != nil {
+			return nil, f.err
+		}
+		return f, nil
+	}
+	f := &file{fs: fs, ino: ino, refs: 1, ready: make(chan struct{})}
+	fs.inUse[ino] = f
+	fs.mu.Unlock()
+	if f.err = load(f); f.err != nil {
+		fs.mu.Lock()
+		delete(fs.inUse, ino)
+		fs.mu.Unlock()
+	}
+	close(f.ready)
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f, nil
+}
+
+// using returns a file if somebody uses it, without a use of its own.
+func (fs *FS) using(ino index.Ino) *file {
+	fs.mu.RLock()
+	f := fs.inUse[ino]
+	fs.mu.RUnlock()
+	if f == nil {
+		return nil
+	}
+	<-f.ready
+	if f.err != nil {
+		return nil
+	}
+	return f
+}
+
+// load learns what index and staging know of a file.
+func (f *file) load(ctx context.Context, attr index.Attr) error {
+	if !attr.IsRegular() {
+		return fmt.Errorf("inode %d is no regular file: %w", f.ino, index.ErrRange)
+	}
+	f.setid.Store(attr.Mode&setidBits != 0)
+	f.size, f.base = attr.Size, min(attr.Size, attr.PubSize)
+	f.queued = index.Queued{Size: attr.Size, Mtime: attr.Mtime}
+	local, ok, err := f.fs.cfg.Staging.Lookup(f.ino)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		f.lost = attr.Dirty && attr.Size > f.base
+		return nil
+	}
+	if !attr.Dirty && attr.PubVersion != 0 {
+		err = local.Clean()
+		f.fs.touch(f.ino)
+	}
+	if err == nil && local.Mtime() != attr.Mtime {
+		err = local.SetMtime(attr.Mtime)
+	}
+	if err != nil {
+		local.Release()
+		return err
+	}
+	f.local = local
+	return nil
+}
+
+// release ends a use, and writes size and time into the index. If the index
+// cannot take them now, the last use goes over to the flusher.
+func (f *file) release(ctx context.Context) error {
+	err := f.queue(ctx)
+	fs := f.fs
+	fs.mu.Lock()
+	last := f.refs == 1
+	switch {
+	case last && err != nil:
+		fs.stuck = append(fs.stuck, f)
+		last = false
+		fs.kick()
+	case last:
+		delete(fs.inUse, f.ino)
+		f.refs = 0
+	default:
+		f.refs--
+	}
+	fs.mu.Unlock()
+	if !last {
+		return err
+	}
+	f.mu.Lock()
+	local := f.local
+	f.local = nil
+	f.mu.Unlock()
+	if local != nil {
+		local.Release()
+	}
+	fs.reap(ctx, f.ino)
+	return err
+}
+
+// staged returns what staging holds of the file, or nil.
+func (f *file) staged() *staging.File {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.local
+}
+
+// stage returns what staging holds of the file, and makes it begin to hold it.
+func (f *file) stage(ctx context.Context) (*staging.File, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.local != nil {
+		return f.local, nil
+	}
+	if f.lost {
+		return nil, fmt.Errorf("inode %d: %w", f.ino, errLost)
+	}
+	attr, err := f.fs.cfg.Index.Get(ctx, f.ino)
+	if err != nil {
+		return nil, err
+	}
+	local, err := f.fs.cfg.Staging.File(ctx, f.ino, staging.Shape{Size: f.size, Mtime: attr.Mtime, Base: f.base})
+	if err != nil {
+		return nil, err
+	}
+	for range f.writers {
+		local.AddWriter()
+	}
+	f.local = local
+	return local, nil
+}
+
+func (f *file) addWriter() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.writers++
+	if f.local != nil {
+		f.local.AddWriter()
+	}
+}
+
+func (f *file) dropWriter() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.writers--
+	if f.local != nil {
+		f.local.DropWriter()
+	}
+}
+
+// live returns size and base as programs see them.
+func (f *file) live() (size, base int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.local != nil {
+		return f.local.Size(), f.local.Base()
+	}
+	return f.size, f.base
+}
+
+// changed notes that content changed just now.
+func (f *file) changed() { f.wrote.Store(time.Now().UnixNano()) }
+
+// overlay puts what staging knows better over what the index says.
+func (f *file) overlay(attr *index.Attr) {
+	local := f.staged()
+	if local == nil {
+		return
+	}
+	attr.Size, attr.Mtime = local.Size(), local.Mtime()
+	attr.Ctime = max(attr.Ctime, f.wrote.Load())
+}
+
+// queue brings size and time of a file into the index, and with them a job,
+// if they changed since it did so last.
+func (f *file) queue(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.local == nil {
+		return nil
+	}
+	now := index.Queued{Size: f.local.Size(), Mtime: f.local.Mtime()}
+	if now == f.queued {
+		return nil
+	}
+	if err := f.local.Stamp(); err != nil {
+		return err
+	}
+	err := f.fs.cfg.Index.Queue(ctx, f.ino, now)
+	if errors.Is(err, index.ErrNotExist) {
+		return nil // deleted meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	f.queued = now
+	f.fs.cfg.Wake()
+	return nil
+}
+
+// sync makes content, size and names survive a power cut. All who wait for a
+// barrier share one.
+func (f *file) sync(ctx context.Context) error {
+	local := f.staged()
+	if local == nil {
+		return f.fs.cfg.Index.Barrier(ctx, nil)
+	}
+	held, err := local.Sync(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.fs.cfg.Index.Barrier(ctx, []index.Held{held}); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.queued = index.Queued{Size: held.Size, Mtime: held.Mtime}
+	f.mu.Unlock()
+	f.fs.cfg.Wake()
+	return nil
+}
+
+// touch notes that a clean copy was used, so that others are evicted first.
+func (fs *FS) touch(ino index.Ino) {
+	fs.mu.Lock()
+	fs.touched[ino] = struct{}{}
+	fs.mu.Unlock()
+	fs.kick()
+}

@@ -1,0 +1,95 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/walfs/walfs/index"
+)
+
+// flushEvery is how much a power cut may cost of what nobody synced.
+const flushEvery = 5 * time.Second
+
+// runFlusher brings what was changed to stable storage, flushEvery after the
+// first change at the latest, until stop is closed. It sleeps while nothing changes.
+func (fs *FS) runFlusher(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-fs.kicks:
+		}
+		wait := time.NewTimer(flushEvery)
+		select {
+		case <-stop:
+			wait.Stop()
+			return
+		case <-wait.C:
+		}
+		fs.kicked.Store(false)
+		if err := fs.flush(context.Background()); err != nil {
+			fs.log.Error("changes are not safe from a power cut yet", "op", "flush", "err", err)
+			fs.kick()
+		}
+	}
+}
+
+// flush makes all that was changed survive a power cut.
+func (fs *FS) flush(ctx context.Context) error {
+	stuck := fs.releaseStuck(ctx)
+	held, err := fs.cfg.Staging.SyncAll(ctx, fs.cfg.Staging.Unsynced())
+	if err == nil {
+		err = fs.cfg.Index.Barrier(ctx, held)
+	}
+	fs.touchCopies(ctx)
+	return errors.Join(stuck, err)
+}
+
+// releaseStuck ends the use of files that were closed when the index could
+// not take their size.
+func (fs *FS) releaseStuck(ctx context.Context) (err error) {
+	fs.mu.Lock()
+	stuck := fs.stuck
+	fs.stuck = nil
+	fs.mu.Unlock()
+	for _, f := range stuck {
+		err = errors.Join(err, f.release(ctx))
+	}
+	return err
+}
+
+// touchCopies writes down which clean copies were used. Nothing depends on it
+// but which of them goes first.
+func (fs *FS) touchCopies(ctx context.Context) {
+	fs.mu.Lock()
+	touched := fs.touched
+	fs.touched = map[index.Ino]struct{}{}
+	fs.mu.Unlock()
+	for ino := range touched {
+		if err := fs.cfg.Index.CopyTouch(ctx, ino); err != nil {
+			fs.log.Warn("use of a copy is not noted", "op", "touch", "ino", uint64(ino), "err", err)
+			return
+		}
+	}
+}
+
+// shutdown ends what the kernel, which is gone, has left open, and makes all
+// survive a power cut.
+func (fs *FS) shutdown(ctx context.Context) error {
+	fs.mu.Lock()
+	fs.stopped = true
+	var open []*file
+	for _, f := range fs.inUse {
+		open = append(open, f)
+	}
+	fs.mu.Unlock()
+	fs.stop()
+	fs.fetches.Wait()
+	var errs []error
+	for _, f := range open {
+		errs = append(errs, f.queue(ctx))
+	}
+	fs.reapAll(ctx)
+	return errors.Join(append(errs, fs.flush(ctx))...)
+}

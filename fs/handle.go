@@ -1,0 +1,174 @@
+package fs
+
+import (
+	"context"
+	"math"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
+)
+
+// handle is an open regular file.
+type handle struct {
+	n        *node
+	f        *file
+	writable bool
+	ahead    readahead
+}
+
+func newHandle(n *node, f *file, flags uint32) *handle {
+	h := &handle{n: n, f: f, writable: flags&syscall.O_ACCMODE != syscall.O_RDONLY}
+	if h.writable {
+		f.addWriter()
+	}
+	return h
+}
+
+// Read fills dest, but for the end of the file.
+func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	n, err := h.read(ctx, dest, off)
+	if err != nil {
+		return nil, h.n.errno("read", err)
+	}
+	return fuse.ReadResultData(dest[:n]), 0
+}
+
+// Write stages data. It returns less when the disk is full in the middle of it.
+func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	local, err := h.stage(ctx, int64(len(data)))
+	if err != nil {
+		return 0, h.n.errno("write", err)
+	}
+	n, err := local.WriteAt(ctx, data, off, h.f.fill)
+	if n == 0 {
+		return 0, h.n.errno("write", err)
+	}
+	h.f.changed()
+	if err := h.n.dropSetid(ctx, h.f); err != nil {
+		return 0, h.n.errno("write", err)
+	}
+	return uint32(n), 0
+}
+
+// stage prepares for a change of content.
+func (h *handle) stage(ctx context.Context, bytes int64) (*staging.File, error) {
+	if err := h.n.fs.change(); err != nil {
+		return nil, err
+	}
+	if err := h.n.fs.take(bytes); err != nil {
+		return nil, err
+	}
+	return h.f.stage(ctx)
+}
+
+// dropSetid takes the set-uid and set-gid bits away when somebody other than
+// root changed content. The kernel leaves that to us, see mount.go.
+func (n *node) dropSetid(ctx context.Context, f *file) error {
+	if uid, _, _ := caller(ctx); uid == 0 || !f.setid.Load() {
+		return nil
+	}
+	attr, err := n.fs.cfg.Index.Get(ctx, f.ino)
+	if err != nil {
+		return err
+	}
+	mode := withoutSetid(attr.Mode)
+	if mode == attr.Mode {
+		return nil
+	}
+	if _, err := n.fs.cfg.Index.SetAttr(ctx, f.ino, index.Change{Mode: &mode}); err != nil {
+		return err
+	}
+	f.setid.Store(mode&setidBits != 0)
+	n.NotifyContent(-1, 0) // attributes only; takes no lock that a write holds
+	return nil
+}
+
+// withoutSetid returns a mode as a write by anybody leaves it. Without the
+// group's execute bit the set-gid bit means something else and stays.
+func withoutSetid(mode uint32) uint32 {
+	mode &^= syscall.S_ISUID
+	if mode&syscall.S_IXGRP != 0 {
+		mode &^= syscall.S_ISGID
+	}
+	return mode
+}
+
+// Flush is called for each close(2).
+func (h *handle) Flush(ctx context.Context) syscall.Errno {
+	return h.n.errno("flush", h.f.queue(ctx))
+}
+
+// Release is called when the last descriptor and mapping is gone.
+func (h *handle) Release(ctx context.Context) syscall.Errno {
+	h.ahead.drop(h.n.fs)
+	if h.writable {
+		h.f.dropWriter()
+	}
+	return h.n.errno("release", h.f.release(ctx))
+}
+
+// Fsync makes content, attributes and names survive a power cut.
+func (h *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
+	return h.n.errno("fsync", h.f.sync(ctx))
+}
+
+// The modes of fallocate(2) that we know.
+const allocateModes = unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_ZERO_RANGE
+
+// Allocate reserves room, punches holes and makes zeros.
+func (h *handle) Allocate(ctx context.Context, off, size uint64, mode uint32) syscall.Errno {
+	if mode&^allocateModes != 0 {
+		return syscall.EOPNOTSUPP
+	}
+	if off > math.MaxInt64 || size > math.MaxInt64-off {
+		return syscall.EFBIG
+	}
+	return h.n.errno("allocate", h.allocate(ctx, int64(off), int64(size), mode))
+}
+
+func (h *handle) allocate(ctx context.Context, off, n int64, mode uint32) error {
+	room := n
+	if mode&(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
+		room = 0
+	}
+	local, err := h.stage(ctx, room)
+	if err != nil {
+		return err
+	}
+	if room == 0 {
+		err = local.Punch(ctx, off, n, h.f.fill)
+	} else {
+		err = local.Allocate(ctx, off, n)
+	}
+	if err == nil && mode&unix.FALLOC_FL_KEEP_SIZE == 0 && off+n > local.Size() {
+		err = local.Truncate(ctx, off+n)
+	}
+	if err != nil {
+		return err
+	}
+	h.f.changed()
+	return h.n.dropSetid(ctx, h.f)
+}
+
+// Lseek finds data and holes.
+func (h *handle) Lseek(ctx context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
+	size, _ := h.f.live()
+	if whence != unix.SEEK_DATA && whence != unix.SEEK_HOLE {
+		return 0, syscall.EINVAL
+	}
+	if off >= uint64(size) {
+		return 0, syscall.ENXIO
+	}
+	pos, err := h.f.seek(ctx, int64(off), whence == unix.SEEK_DATA)
+	if err != nil {
+		return 0, h.n.errno("lseek", err)
+	}
+	if pos >= size && whence == unix.SEEK_DATA {
+		return 0, syscall.ENXIO
+	}
+	return uint64(min(pos, size)), 0
+}

@@ -1,0 +1,210 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/walfs/walfs/index"
+)
+
+// Lookup finds a name.
+func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	if len(name) > index.MaxName {
+		return nil, syscall.ENAMETOOLONG
+	}
+	attr, err := n.fs.cfg.Index.Lookup(ctx, n.ino(), []byte(name))
+	if err != nil {
+		return nil, n.errno("lookup", err)
+	}
+	return n.child(ctx, attr, out), 0
+}
+
+// Mkdir makes a directory.
+func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	return n.make(ctx, "mkdir", name, index.CreateRequest{Mode: mode&^syscall.S_IFMT | syscall.S_IFDIR}, out)
+}
+
+// Mknod makes a file of any type but a directory.
+func (n *node) Mknod(ctx context.Context, name string, mode, dev uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	return n.make(ctx, "mknod", name, index.CreateRequest{Mode: mode, Rdev: dev}, out)
+}
+
+// Symlink makes a symbolic link.
+func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	if len(target) == 0 {
+		return nil, syscall.ENOENT // Source: symlink(2)
+	}
+	return n.make(ctx, "symlink", name, index.CreateRequest{Mode: syscall.S_IFLNK | 0o777, Target: []byte(target)}, out)
+}
+
+func (n *node) make(ctx context.Context, op, name string, r index.CreateRequest, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	attr, err := n.create(ctx, name, r)
+	if err != nil {
+		return nil, n.errno(op, err)
+	}
+	if attr.IsRegular() { // mknod(2) of a file that nobody has open
+		f, err := n.openNew(ctx, name, attr)
+		if err == nil {
+			err = f.release(ctx)
+		}
+		if err != nil {
+			return nil, n.errno(op, err)
+		}
+	}
+	return n.child(ctx, attr, out), 0
+}
+
+// openNew begins the use of a file that was just made, or takes it back.
+func (n *node) openNew(ctx context.Context, name string, attr index.Attr) (*file, error) {
+	f, err := n.fs.acquireNew(ctx, attr)
+	if err == nil {
+		return f, nil
+	}
+	if name != "" {
+		if _, uerr := n.fs.cfg.Index.Unlink(ctx, n.ino(), []byte(name)); uerr != nil {
+			return nil, errors.Join(err, uerr)
+		}
+	}
+	return nil, errors.Join(err, n.fs.bury(ctx, attr.Ino))
+}
+
+// create makes an inode under a name of the directory n, owned by the caller.
+// A directory with the set-gid bit passes group and bit on.
+func (n *node) create(ctx context.Context, name string, r index.CreateRequest) (index.Attr, error) {
+	if err := n.fs.change(); err != nil {
+		return index.Attr{}, err
+	}
+	if r.Mode&syscall.S_IFMT == syscall.S_IFREG {
+		if err := n.fs.take(0); err != nil {
+			return index.Attr{}, err
+		}
+	}
+	parent, err := n.fs.cfg.Index.Get(ctx, n.ino())
+	if err != nil {
+		return index.Attr{}, err
+	}
+	r.Parent, r.Name = n.ino(), []byte(name)
+	r.UID, r.GID, _ = caller(ctx)
+	if parent.Mode&syscall.S_ISGID != 0 {
+		r.GID = parent.GID
+		if r.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+			r.Mode |= syscall.S_ISGID
+		}
+	}
+	return n.fs.cfg.Index.Create(ctx, r)
+}
+
+// Link gives an inode another name.
+func (n *node) Link(ctx context.Context, target fusefs.InodeEmbedder, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	err := n.fs.change()
+	if err != nil {
+		return nil, n.errno("link", err)
+	}
+	ino := index.Ino(target.EmbeddedInode().StableAttr().Ino)
+	attr, err := n.fs.cfg.Index.Link(ctx, ino, n.ino(), []byte(name))
+	if errors.Is(err, index.ErrIsDir) {
+		return nil, syscall.EPERM // Source: link(2)
+	}
+	if err != nil {
+		return nil, n.errno("link", err)
+	}
+	n.fs.relink(ino)
+	return n.child(ctx, attr, out), 0
+}
+
+// Readlink returns the target of a symbolic link.
+func (n *node) Readlink(ctx context.Context) ([]byte, syscall.Errno) {
+	target, err := n.fs.cfg.Index.Readlink(ctx, n.ino())
+	return target, n.errno("readlink", err)
+}
+
+// Unlink removes the name of anything but a directory.
+func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
+	err := n.fs.change()
+	if err == nil {
+		var attr index.Attr
+		if attr, err = n.fs.cfg.Index.Unlink(ctx, n.ino(), []byte(name)); err == nil {
+			n.fs.unlink(attr)
+		}
+	}
+	return n.errno("unlink", err)
+}
+
+// Rmdir removes an empty directory.
+func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
+	err := n.fs.change()
+	if err == nil {
+		var attr index.Attr
+		if attr, err = n.fs.cfg.Index.Rmdir(ctx, n.ino(), []byte(name)); err == nil {
+			n.fs.unlink(attr)
+		}
+	}
+	return n.errno("rmdir", err)
+}
+
+// Rename moves a name. Over an existing file it is atomic after a power cut
+// too, and what was written to the new file goes to the disk before.
+func (n *node) Rename(ctx context.Context, name string, newParent fusefs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
+	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
+		return syscall.EINVAL
+	}
+	return n.errno("rename", n.rename(ctx, index.RenameRequest{
+		OldParent: n.ino(), OldName: []byte(name),
+		NewParent: index.Ino(newParent.EmbeddedInode().StableAttr().Ino), NewName: []byte(newName),
+		NoReplace: flags&unix.RENAME_NOREPLACE != 0,
+		Exchange:  flags&unix.RENAME_EXCHANGE != 0,
+	}))
+}
+
+func (n *node) rename(ctx context.Context, r index.RenameRequest) error {
+	if err := n.fs.change(); err != nil {
+		return err
+	}
+	if !r.NoReplace {
+		full, err := n.fs.syncBefore(ctx, r)
+		if err != nil {
+			return err
+		}
+		r.Full = full
+	}
+	displaced, err := n.fs.cfg.Index.Rename(ctx, r)
+	if err != nil {
+		return err
+	}
+	n.fs.unlink(displaced)
+	return nil
+}
+
+// syncBefore brings the content of a file that is about to replace another
+// one to stable storage, and reports whether it is one.
+func (fs *FS) syncBefore(ctx context.Context, r index.RenameRequest) (bool, error) {
+	target, err := fs.cfg.Index.Lookup(ctx, r.NewParent, r.NewName)
+	if errors.Is(err, index.ErrNotExist) || err == nil && !target.IsRegular() {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	moved, err := fs.cfg.Index.Lookup(ctx, r.OldParent, r.OldName)
+	if err != nil {
+		return false, err
+	}
+	if !moved.IsRegular() || !moved.Dirty {
+		return moved.IsRegular(), nil
+	}
+	local, ok, err := fs.cfg.Staging.Lookup(moved.Ino)
+	if err != nil || !ok {
+		return true, err
+	}
+	defer local.Release()
+	held, err := local.Sync(ctx)
+	if err == nil && moved.PubVersion != 0 { // after a power cut only what is held counts
+		err = fs.cfg.Index.Barrier(ctx, []index.Held{held})
+	}
+	return true, err
+}

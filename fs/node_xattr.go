@@ -1,0 +1,125 @@
+package fs
+
+import (
+	"context"
+	"strings"
+	"syscall"
+
+	"github.com/walfs/walfs/index"
+)
+
+// Attributes under this prefix tell about a file, are not stored, and are not
+// listed: programs that copy attributes would copy them.
+const (
+	ownPrefix = "user.walfs."
+	ownState  = ownPrefix + "state"
+	ownError  = ownPrefix + "error"
+)
+
+// namespaces are those of which attributes are stored. POSIX ACLs, in
+// system., would have to be obeyed too.
+var namespaces = []string{"user.", "trusted.", "security."}
+
+func checkNamespace(name string) syscall.Errno {
+	for _, prefix := range namespaces {
+		if strings.HasPrefix(name, prefix) {
+			return 0
+		}
+	}
+	return syscall.EOPNOTSUPP
+}
+
+// Getxattr reads an attribute.
+func (n *node) Getxattr(ctx context.Context, name string, dest []byte) (uint32, syscall.Errno) {
+	if errno := checkNamespace(name); errno != 0 {
+		return 0, errno
+	}
+	read := n.fs.cfg.Index.GetXattr
+	if strings.HasPrefix(name, ownPrefix) {
+		read = n.fs.ownXattr
+	}
+	value, err := read(ctx, n.ino(), name)
+	if err != nil {
+		return 0, n.errno("getxattr", err)
+	}
+	return give(dest, value)
+}
+
+// give copies a value, or returns how much room it needs.
+func give(dest, value []byte) (uint32, syscall.Errno) {
+	if len(dest) < len(value) {
+		return uint32(len(value)), syscall.ERANGE
+	}
+	return uint32(copy(dest, value)), 0
+}
+
+// ownXattr makes an attribute that tells about a file.
+func (fs *FS) ownXattr(ctx context.Context, ino index.Ino, name string) ([]byte, error) {
+	if name != ownState && name != ownError {
+		return nil, index.ErrNoAttr
+	}
+	status, err := fs.cfg.Index.State(ctx, ino)
+	if err != nil {
+		return nil, err
+	}
+	if name == ownError {
+		return []byte(status.Error), nil
+	}
+	if f := fs.using(ino); f != nil && f.unqueued() {
+		status.State = index.StateDirty
+	}
+	return []byte(status.State), nil
+}
+
+// unqueued reports whether content changed that the index has not heard of.
+func (f *file) unqueued() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.local != nil && (index.Queued{Size: f.local.Size(), Mtime: f.local.Mtime()}) != f.queued
+}
+
+// Setxattr sets an attribute.
+func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uint32) syscall.Errno {
+	if errno := checkNamespace(name); errno != 0 {
+		return errno
+	}
+	if strings.HasPrefix(name, ownPrefix) {
+		return syscall.EPERM
+	}
+	if len(name) > index.MaxXattrName {
+		return syscall.ERANGE
+	}
+	err := n.fs.change()
+	if err == nil {
+		err = n.fs.cfg.Index.SetXattr(ctx, n.ino(), name, data, index.XattrFlags(flags))
+	}
+	return n.errno("setxattr", err)
+}
+
+// Removexattr removes an attribute.
+func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
+	if errno := checkNamespace(name); errno != 0 {
+		return errno
+	}
+	if strings.HasPrefix(name, ownPrefix) {
+		return syscall.EPERM
+	}
+	err := n.fs.change()
+	if err == nil {
+		err = n.fs.cfg.Index.RemoveXattr(ctx, n.ino(), name)
+	}
+	return n.errno("removexattr", err)
+}
+
+// Listxattr lists the names of the attributes that are stored, each followed by a NUL.
+func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errno) {
+	names, err := n.fs.cfg.Index.ListXattr(ctx, n.ino())
+	if err != nil {
+		return 0, n.errno("listxattr", err)
+	}
+	var list []byte
+	for _, name := range names {
+		list = append(append(list, name...), 0)
+	}
+	return give(dest, list)
+}

@@ -1,0 +1,81 @@
+package fs
+
+import (
+	"context"
+
+	"github.com/walfs/walfs/index"
+)
+
+// An inode without a link lives on while a handle is open or the kernel
+// remembers it (a working directory, say). Then it is reaped. What a crash
+// leaves behind Recover reaps.
+
+// unlink notes that an inode may have lost its last link.
+func (fs *FS) unlink(attr index.Attr) {
+	if attr.Ino == 0 || attr.Nlink > 0 {
+		return
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if _, ok := fs.unlinked[attr.Ino]; !ok {
+		fs.unlinked[attr.Ino] = false
+	}
+}
+
+// relink notes that an inode has a link again.
+func (fs *FS) relink(ino index.Ino) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	delete(fs.unlinked, ino)
+}
+
+// forgotten notes that the kernel has forgotten an inode.
+func (fs *FS) forgotten(ino index.Ino) {
+	fs.mu.Lock()
+	_, ok := fs.unlinked[ino]
+	if ok {
+		fs.unlinked[ino] = true
+	}
+	fs.mu.Unlock()
+	if ok {
+		fs.reap(context.Background(), ino)
+	}
+}
+
+// reap deletes an inode if it has no link left and nobody uses it.
+func (fs *FS) reap(ctx context.Context, ino index.Ino) {
+	fs.mu.Lock()
+	due := fs.unlinked[ino] && fs.inUse[ino] == nil
+	if due {
+		delete(fs.unlinked, ino)
+	}
+	fs.mu.Unlock()
+	if !due {
+		return
+	}
+	if err := fs.bury(ctx, ino); err != nil {
+		fs.log.Error("deleted inode stays until the next start", "op", "reap", "ino", uint64(ino), "err", err)
+	}
+}
+
+// bury deletes an inode without a link. What is published of it needs no local bytes.
+func (fs *FS) bury(ctx context.Context, ino index.Ino) error {
+	if _, err := fs.cfg.Index.Reap(ctx, ino); err != nil {
+		return err
+	}
+	return fs.cfg.Staging.Discard(ino)
+}
+
+// reapAll reaps what the kernel did not get to forget before it unmounted.
+func (fs *FS) reapAll(ctx context.Context) {
+	fs.mu.Lock()
+	var inos []index.Ino
+	for ino := range fs.unlinked {
+		fs.unlinked[ino] = true
+		inos = append(inos, ino)
+	}
+	fs.mu.Unlock()
+	for _, ino := range inos {
+		fs.reap(ctx, ino)
+	}
+}

@@ -1,0 +1,160 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
+)
+
+// Recovered is what Recover found.
+type Recovered struct {
+	Queued  int // files with changes that were not packed
+	Reaped  int // files that were deleted while open
+	Shelved int // staging files that no inode knows, moved to lost+found
+	Lost    int // files whose local bytes are gone and were the only ones
+}
+
+// Recover brings staging and index together after a stop of any kind. Rebooted
+// is what index.Boot said: then block maps count only as far as a barrier
+// recorded them. It needs no network.
+func (fs *FS) Recover(ctx context.Context, rebooted bool) (Recovered, error) {
+	r := recovery{fs: fs, rebooted: rebooted}
+	for _, step := range []func(context.Context) error{r.reap, r.staged, r.missing} {
+		if err := step(ctx); err != nil {
+			return r.found, fmt.Errorf("recover: %w", err)
+		}
+	}
+	fs.kick()
+	return r.found, nil
+}
+
+type recovery struct {
+	fs       *FS
+	rebooted bool
+	found    Recovered
+}
+
+// reap deletes the inodes that had no link but were open.
+func (r *recovery) reap(ctx context.Context) error {
+	inos, err := r.fs.cfg.Index.Orphans(ctx)
+	if err != nil {
+		return err
+	}
+	for _, ino := range inos {
+		if err := r.fs.bury(ctx, ino); err != nil {
+			return err
+		}
+		r.found.Reaped++
+	}
+	return nil
+}
+
+// together is how many files are looked at side by side, so that they share barriers.
+const together = 64
+
+// staged looks at all that staging holds.
+func (r *recovery) staged(ctx context.Context) error {
+	var group errgroup.Group
+	group.SetLimit(together)
+	for _, ino := range r.fs.cfg.Staging.Inos() {
+		attr, err := r.fs.cfg.Index.Get(ctx, ino)
+		switch {
+		case errors.Is(err, index.ErrNotExist):
+			err = r.shelve(ino)
+		case err == nil && r.rebooted:
+			group.Go(func() error {
+				if err := r.afterReboot(ctx, attr); err != nil {
+					return fmt.Errorf("inode %d: %w", attr.Ino, err)
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("inode %d: %w", ino, err), group.Wait())
+		}
+	}
+	return group.Wait()
+}
+
+func (r *recovery) shelve(ino index.Ino) error {
+	r.fs.log.Warn("staging file of an unknown inode goes to lost+found", "op", "recover", "ino", uint64(ino))
+	r.found.Shelved++
+	return r.fs.cfg.Staging.Shelve(ino)
+}
+
+// afterReboot brings what staging holds back to what is known to be on the disk.
+func (r *recovery) afterReboot(ctx context.Context, attr index.Attr) error {
+	if attr.PubVersion == 0 {
+		return r.fs.cfg.Staging.Adopt(attr.Ino)
+	}
+	if attr.Dirty {
+		held, err := r.fs.cfg.Index.HeldAt(ctx, attr.Ino)
+		if err == nil {
+			return r.fs.cfg.Staging.Restrict(held)
+		}
+		if !errors.Is(err, index.ErrNotExist) {
+			return err
+		}
+	}
+	// A clean copy, which nobody synced for sure, or changes that no barrier
+	// has seen: the published content stands.
+	if err := r.fs.cfg.Index.CopyDrop(ctx, attr.Ino); err != nil {
+		return err
+	}
+	return r.fs.cfg.Staging.Remove(attr.Ino)
+}
+
+// missing queues what changed, with size and time as staging has them.
+func (r *recovery) missing(ctx context.Context) error {
+	dirties, err := r.fs.cfg.Index.Dirties(ctx)
+	if err != nil {
+		return err
+	}
+	for _, attr := range dirties {
+		if err := r.queue(ctx, attr); err != nil {
+			return fmt.Errorf("inode %d: %w", attr.Ino, err)
+		}
+	}
+	return nil
+}
+
+func (r *recovery) queue(ctx context.Context, attr index.Attr) error {
+	if !r.fs.cfg.Staging.Has(attr.Ino) {
+		if lost, err := r.isLost(ctx, attr); err != nil || lost {
+			return err
+		}
+	}
+	// What is not there is made, with nothing in it: the committer packs it as no change.
+	local, err := r.fs.cfg.Staging.File(ctx, attr.Ino, staging.Shape{Size: attr.PubSize, Mtime: attr.Mtime, Base: attr.PubSize})
+	if err != nil {
+		return err
+	}
+	defer local.Release()
+	r.found.Queued++
+	return r.fs.cfg.Index.Queue(ctx, attr.Ino, index.Queued{Size: local.Size(), Mtime: local.Mtime()})
+}
+
+// isLost reports whether a dirty file should have content in staging. One that
+// no barrier saw before the machine stopped never had any that was promised.
+func (r *recovery) isLost(ctx context.Context, attr index.Attr) (bool, error) {
+	if attr.Size <= attr.PubSize {
+		return false, nil
+	}
+	if r.rebooted {
+		_, err := r.fs.cfg.Index.HeldAt(ctx, attr.Ino)
+		if errors.Is(err, index.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	r.fs.log.Error("content in staging is gone", "op", "recover", "ino", uint64(attr.Ino))
+	r.found.Lost++
+	return true, nil
+}
