@@ -325,6 +325,51 @@ func TestDesignExample(t *testing.T) {
 	}
 }
 
+// TestAbandonedCut: what a cut without a commit left behind is certified with the
+// cut that follows, in the same process or after a restart.
+func TestAbandonedCut(t *testing.T) {
+	for _, restart := range []string{"same process", "killed"} {
+		t.Run(restart, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "index")
+			db := openPath(t, path)
+			defer func() { closeDB(t, db) }()
+			if err := db.Init(ctx, index.Drive{}); err != nil {
+				t.Fatal(err)
+			}
+			c := &committer{t: t, db: db}
+			tree(t, db, "d/", "a", "wait")
+			c.cut(c.packed("a", 1, 1))
+			tree(t, db, "e/", "b", "b2=b")
+			c.rename("e", "f")
+			c.rename("f", "e")
+			c.cut()
+			if restart == "killed" {
+				if err := db.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				db = openPath(t, path)
+				c.db = db
+			}
+			completed := []index.Packed{c.packed("a", 1, 1), c.packed("b", 1, 1)}
+			c.both(completed...)
+			if g := certify(t, db, 1); g != 1 {
+				t.Fatalf("anchor at %d", g)
+			}
+			for _, p := range []string{"/", "d", "e", "a", "b", "b2"} {
+				if s := state(t, db, p); s != index.StateCertified {
+					t.Errorf("%s is %s", p, s)
+				}
+			}
+			if s := state(t, db, "wait"); s != index.StateDirty {
+				t.Errorf("wait is %s", s)
+			}
+			if p := must(db.Pending(ctx)); p.Names {
+				t.Errorf("pending %+v", p)
+			}
+		})
+	}
+}
+
 // TestInFlight fills the window: no cut beyond it.
 func TestInFlight(t *testing.T) {
 	db := open(t)

@@ -435,6 +435,7 @@ func (w *world) certify(all bool) {
 	w.expect("next anchor", err)
 	for i, r := range receipts {
 		w.expect("checkpoint", w.db.Checkpoint(ctx, numbers[i], r))
+		w.certified[numbers[i]] = true
 	}
 	if a == nil {
 		return
@@ -467,6 +468,9 @@ func (w *world) reachable(a *index.Anchor) {
 			known[s.Number] = s.Blob
 		}
 		for _, s := range c.segments {
+			if !w.certified[s.Number] {
+				w.t.Fatalf("anchor %d covers segment %d, which is not certified", a.Generation, s.Number)
+			}
 			if known[s.Number] != s.Blob {
 				w.t.Fatalf("segment %d of generation %d is not known from anchor %d with window %v", s.Number, t.Generation, a.Generation, a.Window)
 			}
@@ -534,7 +538,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: new(clock), path: filepath.Join(t.TempDir(), "index"),
 		names: make(map[name]index.Ino), dirs: map[index.Ino]bool{index.Root: true}, files: make(map[index.Ino]*file),
-		segments: make(map[uint64][]byte), history: make(map[uint64]published),
+		segments: make(map[uint64][]byte), certified: make(map[uint64]bool), history: make(map[uint64]published),
 		tree: published{names: make(map[name]index.Ino), inodes: make(map[index.Ino]*node)},
 	}
 	w.db = must(index.Open(ctx, index.Config{Path: w.path, Now: w.clock.now}))
@@ -546,7 +550,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 // what a restore would give with what the rules say. The seed is in the name of
 // the failing test.
 func TestModel(t *testing.T) {
-	seeds, rounds := 12, 25
+	seeds, rounds := 8, 20
 	if os.Getenv("WALFS_SOAK") != "" {
 		seeds, rounds = 100, 60
 	}

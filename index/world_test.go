@@ -65,11 +65,12 @@ type world struct {
 	dirs  map[index.Ino]bool
 	files map[index.Ino]*file
 
-	segments map[uint64][]byte // plaintext
-	trailers []carried
-	tree     published // after the newest commit
-	history  map[uint64]published
-	crashes  int
+	segments  map[uint64][]byte // plaintext
+	certified map[uint64]bool
+	trailers  []carried
+	tree      published // after the newest commit
+	history   map[uint64]published
+	crashes   int
 }
 
 // carried is an encoded trailer and the segments that carry it.
