@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -188,7 +189,28 @@ func (db *DB) Finish(ctx context.Context) (files []FinishedFile, segments []uint
 	if err != nil {
 		return nil, nil, fmt.Errorf("finish: %w", err)
 	}
-	return files, segments, nil
+	return files, segments, db.shorten()
+}
+
+// walLimit is the length in bytes of a write-ahead log that readers kept from
+// starting over, at which writers are made to wait for them.
+const walLimit = 64 << 20
+
+// shorten empties the write-ahead log if it has become long.
+func (db *DB) shorten() error {
+	info, err := os.Stat(db.path + "-wal")
+	if err != nil || info.Size() < walLimit {
+		return nil // a missing log is short
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return ErrClosed
+	}
+	if err := db.writer.script("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return fmt.Errorf("shorten log: %w", err)
+	}
+	return nil
 }
 
 func (tx *txn) finishedFiles(g uint64) (files []FinishedFile, err error) {

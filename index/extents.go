@@ -122,12 +122,16 @@ func (tx *txn) lay(g uint64, ino Ino, op Op) error {
 		ino, op.Off, op.Len, op.Segment, op.Pos, g)
 }
 
-// overlay makes the published content of a file that of a ContentRow.
-func (tx *txn) overlay(g uint64, c *ContentRow) error {
-	if err := tx.carve(g, c.Ino, c.Base, never); err != nil {
-		return err
+// overlay makes the published content of a file, which was size bytes long,
+// that of a ContentRow.
+func (tx *txn) overlay(g uint64, c *ContentRow, size int64) error {
+	if c.Base < size {
+		if err := tx.carve(g, c.Ino, c.Base, never); err != nil {
+			return err
+		}
 	}
 	for _, op := range c.Ops {
+		size = max(size, op.Off+op.Len)
 		if err := tx.carve(g, c.Ino, op.Off, op.Off+op.Len); err != nil {
 			return err
 		}
@@ -137,6 +141,9 @@ func (tx *txn) overlay(g uint64, c *ContentRow) error {
 		if err := tx.lay(g, c.Ino, op); err != nil {
 			return err
 		}
+	}
+	if size <= c.Size {
+		return nil
 	}
 	return tx.carve(g, c.Ino, c.Size, never)
 }

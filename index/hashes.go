@@ -27,9 +27,9 @@ func (db *DB) RangeHashes(ctx context.Context, ino Ino) (list []RangeHash, err e
 	return list, err
 }
 
-// rehash drops the hashes of ranges whose content a publication may have
-// changed, and takes over those that came with it.
-func (tx *txn) rehash(c *ContentRow, oldSize int64, hashes []RangeHash) error {
+// unhashChanged drops the hashes of ranges whose content a publication may have
+// changed.
+func (tx *txn) unhashChanged(c *ContentRow, oldSize int64) error {
 	if from := min(c.Base, c.Size, oldSize); from < oldSize || c.Size > oldSize {
 		if err := tx.unhash(c.Ino, from, never); err != nil {
 			return err
@@ -40,9 +40,14 @@ func (tx *txn) rehash(c *ContentRow, oldSize int64, hashes []RangeHash) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// addHashes takes over the hashes that came with a publication.
+func (tx *txn) addHashes(ino Ino, hashes []RangeHash) error {
 	for _, h := range hashes {
 		err := tx.run(`INSERT INTO hashes (ino, idx, hash) VALUES (?, ?, ?)
-			ON CONFLICT (ino, idx) DO UPDATE SET hash = excluded.hash`, c.Ino, h.Index, h.Hash[:])
+			ON CONFLICT (ino, idx) DO UPDATE SET hash = excluded.hash`, ino, h.Index, h.Hash[:])
 		if err != nil {
 			return err
 		}

@@ -27,8 +27,9 @@ type Config struct {
 // transaction. Transactions are short and never wait for anything but the
 // disk, so none of them is given up because a context ends.
 type DB struct {
-	log *slog.Logger
-	now func() time.Time
+	path string
+	log  *slog.Logger
+	now  func() time.Time
 
 	// mu is held for the length of each write transaction and guards the fields below.
 	mu     sync.Mutex

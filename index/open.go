@@ -40,7 +40,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 }
 
 func open(c Config, migrations []string) (_ *DB, err error) {
-	db := &DB{log: c.Log, now: c.Now, readers: make(chan *conn, readerCount)}
+	db := &DB{path: c.Path, log: c.Log, now: c.Now, readers: make(chan *conn, readerCount)}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
@@ -164,7 +164,7 @@ func (tx *txn) stamp(version int64) error {
 // migrate copies the database and then brings it up to date, in one FULL transaction.
 func (db *DB) migrate(path string, have int64, migrations []string) error {
 	backup := fmt.Sprintf("%s.v%d", path, have)
-	if err := db.backup(backup); err != nil {
+	if err := copyTo(path, backup); err != nil {
 		return fmt.Errorf("copy before migration: %w", err)
 	}
 	err := db.full(func(tx *txn) error {
@@ -183,8 +183,16 @@ func (db *DB) migrate(path string, have int64, migrations []string) error {
 	return nil
 }
 
-// backup writes a copy of the database, replacing an older one, so that it appears whole.
-func (db *DB) backup(path string) error {
+// Backup writes a consistent copy of the index, replacing an older one, so that
+// it appears whole. Nobody waits for it.
+func (db *DB) Backup(ctx context.Context, path string) error {
+	if err := copyTo(db.path, path); err != nil {
+		return fmt.Errorf("back up index: %w", err)
+	}
+	return nil
+}
+
+func copyTo(from, path string) (err error) {
 	temporary := path + ".tmp"
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -192,7 +200,11 @@ func (db *DB) backup(path string) error {
 	if err := createFile(temporary); err != nil {
 		return err
 	}
-	if err := db.writer.run(`VACUUM INTO ?`, temporary); err != nil {
+	c, err := openConn(from)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(c.run(`VACUUM INTO ?`, temporary), c.close()); err != nil {
 		return err
 	}
 	return appear(temporary, path)

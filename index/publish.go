@@ -98,11 +98,14 @@ func (tx *txn) publish(g uint64, c *ContentRow, hashes []RangeHash) error {
 		if err := tx.remember(&n, g); err != nil {
 			return err
 		}
+		if err := tx.unhashChanged(c, n.PubSize); err != nil {
+			return err
+		}
 	}
-	if err := tx.overlay(g, c); err != nil {
+	if err := tx.overlay(g, c, n.PubSize); err != nil {
 		return err
 	}
-	if err := tx.rehash(c, n.PubSize, hashes); err != nil {
+	if err := tx.addHashes(c.Ino, hashes); err != nil {
 		return err
 	}
 	mtime := c.Mtime

@@ -137,7 +137,7 @@ func (r *rows) content(c *ContentRow) error {
 		r.problem("content of inode %d, version %d, is refused", c.Ino, c.Version)
 		return nil
 	}
-	if err := r.tx.overlay(r.t.Generation, c); err != nil {
+	if err := r.tx.overlay(r.t.Generation, c, n.PubSize); err != nil {
 		return err
 	}
 	return r.tx.run(`UPDATE inodes SET version = ?, pub_version = ?, pub_generation = ?, size = ?, pub_size = ?,

@@ -156,6 +156,7 @@ CREATE TABLE segments (
 
 CREATE INDEX segments_open      ON segments (stage) WHERE stage < 5;
 CREATE INDEX segments_announced ON segments (announced);
+CREATE INDEX segments_end       ON segments (end_epoch) WHERE end_epoch > 0;
 
 -- Publications that the anchor does not cover yet, or that Finish has not told of.
 CREATE TABLE unfinished (

@@ -46,6 +46,8 @@ const (
 		register_tx, certify_tx, cert, announced, tries, next, error, packed_at, certified_at`
 	sqlSegments = `SELECT ` + segmentColumns + ` FROM segments
 		WHERE number BETWEEN ? AND ? AND stage < ? AND next <= ? ORDER BY number LIMIT ?`
+	sqlEndingSegments = `SELECT ` + segmentColumns + ` FROM segments INDEXED BY segments_end
+		WHERE number BETWEEN ? AND ? AND stage < ? AND next <= ? AND end_epoch > 0 AND end_epoch <= ? ORDER BY number LIMIT ?`
 	sqlOpenSegments = `SELECT ` + segmentColumns + ` FROM segments INDEXED BY segments_open
 		WHERE number BETWEEN ? AND ? AND stage < ? AND stage < 5 AND next <= ? ORDER BY number LIMIT ?`
 )
@@ -88,14 +90,52 @@ func (db *DB) Segments(ctx context.Context, f SegmentFilter) (list []SegmentRow,
 	if f.Max > 0 {
 		limit = f.Max
 	}
+	args := []any{from, to, below, due, limit}
+	if f.EndBy > 0 {
+		sql, args = sqlEndingSegments, []any{from, to, below, due, int64(f.EndBy), limit}
+	}
 	err = db.view(func(c *conn) error {
 		return c.query(sql, func(r row) error {
 			s, err := scanSegment(r)
 			list = append(list, s)
 			return err
-		}, from, to, below, due, limit)
+		}, args...)
 	})
 	return list, err
+}
+
+// Stored sums up the segments.
+type Stored struct {
+	Segments   int
+	Bytes      int64        // sealed
+	NearestEnd walrus.Epoch // the first epoch at whose start some are not paid for; 0 when none is registered
+}
+
+// Stored returns the sums. It reads a row for every segment.
+func (db *DB) Stored(ctx context.Context) (s Stored, err error) {
+	err = db.snapshot(func(c *conn) error {
+		r, err := c.one(`SELECT count(*), sum(size) FROM segments`)
+		if err != nil {
+			return err
+		}
+		s.Segments, s.Bytes = int(r.int(0)), r.int(1)
+		end, err := c.int(`SELECT min(end_epoch) FROM segments INDEXED BY segments_end WHERE end_epoch > 0`)
+		s.NearestEnd = walrus.Epoch(end)
+		return err
+	})
+	return s, err
+}
+
+// Renewed records, FULL, that segments are paid for up to an epoch.
+func (db *DB) Renewed(ctx context.Context, numbers []uint64, end walrus.Epoch) error {
+	return db.full(func(tx *txn) error {
+		for _, n := range numbers {
+			if err := tx.run(`UPDATE segments SET end_epoch = ? WHERE number = ?`, int64(end), n); err != nil {
+				return err
+			}
+		}
+		return tx.countBarrier()
+	})
 }
 
 // segment returns one segment, or ErrNotExist.
