@@ -222,12 +222,11 @@ func (c *Committer) nudge(ctx context.Context) error {
 	}
 	var tx chain.TxID
 	_, _ = rand.Read(tx[:]) // never fails, by its documentation
-	out, err := c.cfg.Ledger.Certify(ctx, tx, nil, update)
-	if err != nil {
+	if _, err := c.cfg.Ledger.Certify(ctx, tx, nil, update); err != nil {
 		c.moving.setUncertain(true) // it may have been executed
 		return fmt.Errorf("move anchor: %w", err)
 	}
-	return c.anchorMoved(ctx, walrus.BlobID{}, out.AnchorVersion)
+	return c.reconcile(ctx)
 }
 
 func (m *moving) isUncertain() bool {

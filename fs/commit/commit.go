@@ -60,8 +60,8 @@ type Config struct {
 	Ledger  chain.Ledger
 	Policy  Policy
 	// Stage is called before and after each step of a segment, for crash
-	// tests: before-outbox, after-outbox, and so on for register, store,
-	// certify and finish. Nil: nothing is called.
+	// tests: before-outbox, after-outbox, after-commit, and before and after
+	// each of register, store, certify and finish. Nil: nothing is called.
 	Stage func(name string)
 	Log   *slog.Logger // nil means silent
 }
@@ -72,6 +72,7 @@ type Policy struct {
 	MaxAge   time.Duration // of the oldest change when a segment is cut
 	OpenAge  time.Duration // after which a file that stays open for writing is packed
 	Fill     int64         // bytes waiting that make a segment due at once; 0: a full segment
+	Outbox   int64         // bytes of sealed segments that may wait to be certified and anchored
 	Epochs   uint32        // of storage to pay for
 	Parallel int           // Puts at a time
 }
@@ -81,6 +82,7 @@ const (
 	DefaultQuiet    = time.Second
 	DefaultMaxAge   = 30 * time.Second
 	DefaultOpenAge  = 5 * time.Minute
+	DefaultOutbox   = 256 << 20
 	DefaultEpochs   = 26
 	DefaultParallel = 2
 )
@@ -122,7 +124,7 @@ func New(ctx context.Context, cfg Config) (*Committer, error) {
 		c.suite = seal.SuitePlain
 	}
 	c.cfg.Policy.setDefaults(c.capacity)
-	c.flights.init(max(outboxWindow, minOutbox*sealed))
+	c.flights.init(max(c.cfg.Policy.Outbox, minOutbox*sealed))
 	c.clock.init()
 	return c, nil
 }
@@ -138,6 +140,9 @@ func (p *Policy) setDefaults(capacity int64) {
 	if p.Fill <= 0 {
 		p.Fill = capacity
 	}
+	if p.Outbox <= 0 {
+		p.Outbox = DefaultOutbox
+	}
 	if p.Epochs == 0 {
 		p.Epochs = DefaultEpochs
 	}
@@ -150,7 +155,8 @@ func (p *Policy) setDefaults(capacity int64) {
 // when this machine may no longer write. Trouble with nodes, ledger or disk
 // does not end it: see Status.
 func (c *Committer) Run(ctx context.Context) error {
-	if err := c.loadFlights(ctx); err != nil {
+	underway, err := c.loadFlights(ctx)
+	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	group, running := errgroup.WithContext(ctx)
@@ -158,8 +164,8 @@ func (c *Committer) Run(ctx context.Context) error {
 	group.Go(func() error { return c.queueAll(running) })
 	group.Go(func() error { return c.putAll(running) })
 	group.Go(func() error { return c.finishAll(running) })
-	group.Go(func() error { return c.settleAll(running) })
-	err := group.Wait()
+	group.Go(func() error { return c.settleAll(running, underway) })
+	err = group.Wait()
 	c.trouble.stop(errors.Join(ErrStopped, err))
 	c.changed.raise()
 	if ctx.Err() != nil && !errors.Is(err, ErrTakenOver) {
@@ -275,9 +281,9 @@ func (c *Committer) putAll(ctx context.Context) error {
 // down before the next one begins, so that a Put after a crash goes on where
 // this one stopped.
 func (c *Committer) put(ctx context.Context, f flight) error {
-	receipt, err := c.cfg.Index.Receipt(ctx, f.number)
+	receipt, err := c.receipt(ctx, f.number)
 	if err != nil {
-		return fmt.Errorf("receipt of segment %d: %w", f.number, err)
+		return err
 	}
 	sealed, err := c.outbox(ctx, f, receipt)
 	if err != nil {
@@ -338,6 +344,7 @@ func (c *Committer) finish(ctx context.Context) error {
 		if err := c.finishFile(ctx, f); err != nil {
 			return err
 		}
+		c.drains.finished(f.Ino, generation)
 	}
 	for _, number := range segments {
 		if err := c.cfg.Staging.RemoveOutbox(number); err != nil {

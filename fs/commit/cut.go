@@ -119,6 +119,7 @@ func (p *packer) commit(ctx context.Context, trailer *index.Trailer, segments []
 	if err := p.c.cfg.Index.CommitSegments(ctx, commit); err != nil {
 		return fmt.Errorf("commit segment %d: %w", p.number, err)
 	}
+	p.c.stage("after-commit")
 	p.c.drains.packed(p, trailer.Generation)
 	p.c.flights.launch(segments)
 	for _, par := range p.done {

@@ -51,9 +51,11 @@ func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
 	c.drains.add(d)
 	defer c.drains.remove(d)
 	c.flights.retry()
-	if err := c.aim(ctx, d); err != nil {
+	dirty, err := c.queueOpen(ctx)
+	if err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
+	c.drains.aim(d, dirty)
 	generation, err := c.packTargets(ctx, d, progress)
 	if err == nil {
 		err = c.awaitAnchor(ctx, d, generation, progress)
@@ -63,21 +65,6 @@ func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
 	}
 	if err != nil {
 		return c.pendingError(ctx, d, err)
-	}
-	return nil
-}
-
-// aim lists what has to be certified, and queues files that nobody closed or synced yet.
-func (c *Committer) aim(ctx context.Context, d *drain) error {
-	dirty, err := c.queueOpen(ctx)
-	if err != nil {
-		return err
-	}
-	c.drains.mu.Lock()
-	defer c.drains.mu.Unlock()
-	d.targets = make(map[index.Ino]*target, len(dirty))
-	for _, attr := range dirty {
-		d.targets[attr.Ino] = &target{version: attr.Version, size: attr.Size}
 	}
 	return nil
 }

@@ -49,10 +49,12 @@ func (t *target) certified(closed uint64) (n int64) {
 	return min(n, t.size)
 }
 
-// drains are the calls of Drain that wait.
+// drains are the calls of Drain that wait, and what a new one has to wait for
+// although it is packed already.
 type drains struct {
-	mu   sync.Mutex // guards open, and the targets of each drain
-	open map[*drain]bool
+	mu      sync.Mutex // guards the fields below, and the targets of each drain
+	open    map[*drain]bool
+	storing map[index.Ino]target // published by a generation that is not finished
 }
 
 func (ds *drains) add(d *drain) {
@@ -77,10 +79,52 @@ func (ds *drains) any() bool {
 	return len(ds.open) > 0
 }
 
+// aim makes the dirty files and those that are being stored the targets of a drain.
+func (ds *drains) aim(d *drain, dirty []index.Attr) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	d.targets = make(map[index.Ino]*target, len(dirty)+len(ds.storing))
+	for ino, t := range ds.storing {
+		d.targets[ino] = &t
+	}
+	for _, attr := range dirty {
+		d.targets[attr.Ino] = &target{version: attr.Version, size: attr.Size}
+	}
+}
+
+// stores notes a file that a generation publishes.
+func (ds *drains) stores(ino index.Ino, size int64, generation uint64) {
+	if ds.storing == nil {
+		ds.storing = map[index.Ino]target{}
+	}
+	ds.storing[ino] = target{size: size, generation: generation}
+}
+
+// found notes a file that was packed before this program started.
+func (ds *drains) found(ino index.Ino, size int64, generation uint64) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if _, ok := ds.storing[ino]; !ok {
+		ds.stores(ino, size, generation)
+	}
+}
+
+// finished notes that a file is certified up to a generation.
+func (ds *drains) finished(ino index.Ino, generation uint64) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if ds.storing[ino].generation <= generation {
+		delete(ds.storing, ino)
+	}
+}
+
 // packed tells those who wait what a generation has of their targets.
 func (ds *drains) packed(p *packer, generation uint64) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
+	for _, par := range p.done {
+		ds.stores(par.job.Ino, par.pack.Size, generation)
+	}
 	for d := range ds.open {
 		for _, par := range p.done {
 			if t := d.targets[par.job.Ino]; t != nil && t.generation == 0 && par.version >= t.version {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/walfs/walfs/fs/staging"
@@ -76,19 +77,22 @@ func (c *Committer) Recover(ctx context.Context) error {
 }
 
 // settleAll looks for files that a crash kept from being told that they are
-// published or certified. It runs beside everything else.
-func (c *Committer) settleAll(ctx context.Context) error {
-	copies, err := c.cfg.Index.CopiesOldest(ctx, 1<<31)
-	if err != nil {
-		c.log.Warn("clean copies are not known", "err", err)
-		return nil
-	}
-	known := make(map[index.Ino]bool, len(copies))
-	for _, copy := range copies {
-		known[copy.Ino] = true
+// published or certified. It runs beside everything else. Without segments on
+// their way that can only be files that are no clean copies.
+func (c *Committer) settleAll(ctx context.Context, underway bool) error {
+	settled := map[index.Ino]bool{}
+	if !underway {
+		copies, err := c.cfg.Index.CopiesOldest(ctx, math.MaxInt32)
+		if err != nil {
+			c.log.Warn("clean copies are not known", "err", err)
+			return nil
+		}
+		for _, copy := range copies {
+			settled[copy.Ino] = true
+		}
 	}
 	for _, ino := range c.cfg.Staging.Inos() {
-		if known[ino] {
+		if settled[ino] {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -121,8 +125,12 @@ func (c *Committer) settle(ctx context.Context, ino index.Ino) error {
 		}
 	}
 	status, err := c.cfg.Index.State(ctx, ino)
-	if err != nil || status.State != index.StateCertified {
+	if err != nil {
 		return err
+	}
+	if status.State != index.StateCertified {
+		c.drains.found(ino, attr.PubSize, c.flights.last())
+		return nil
 	}
 	if err := file.Finished(); err != nil {
 		return err

@@ -14,10 +14,7 @@ import (
 )
 
 const (
-	// outboxWindow is how many bytes of sealed segments may wait to be
-	// certified and anchored, so that trouble with the nodes does not fill the disk.
-	outboxWindow = 256 << 20
-	// minOutbox is how many full segments the window holds at least.
+	// minOutbox is how many full segments the outbox holds at least.
 	minOutbox = 4
 	// refusedPause is how long a segment rests that was refused for good. Only
 	// a person can change that: who then syncs need not wait for it.
@@ -53,35 +50,36 @@ func (f *flights) init(limit int64) {
 	f.open, f.outbox, f.limit = map[uint64]*flight{}, map[uint64]int64{}, limit
 }
 
-// loadFlights takes up what the index knows to be on its way.
-func (c *Committer) loadFlights(ctx context.Context) error {
+// loadFlights takes up what the index knows to be on its way, and reports
+// whether there is anything.
+func (c *Committer) loadFlights(ctx context.Context) (any bool, err error) {
 	next, err := c.cfg.Index.NextSegment(ctx)
 	if err != nil {
-		return fmt.Errorf("number of the next segment: %w", err)
+		return false, fmt.Errorf("number of the next segment: %w", err)
 	}
 	rows, err := c.cfg.Index.Segments(ctx, index.SegmentFilter{Below: index.Finished})
 	if err != nil {
-		return fmt.Errorf("segments on their way: %w", err)
+		return false, fmt.Errorf("segments on their way: %w", err)
 	}
-	if next > 1 {
-		last, err := c.cfg.Index.Segments(ctx, index.SegmentFilter{Number: next - 1})
-		if err != nil {
-			return fmt.Errorf("newest segment: %w", err)
-		}
-		if len(last) > 0 {
-			c.flights.newest = last[0].Generation
+	underway := len(rows) > 0
+	if next > 1 && !underway {
+		if rows, err = c.cfg.Index.Segments(ctx, index.SegmentFilter{Number: next - 1}); err != nil {
+			return false, fmt.Errorf("newest segment: %w", err)
 		}
 	}
 	c.flights.launch(rows)
-	return nil
+	return underway, nil
 }
 
-// launch takes segments up, in ascending order.
+// launch takes segments up. Those that are finished only tell the newest generation.
 func (f *flights) launch(rows []index.SegmentRow) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, r := range rows {
 		f.newest = max(f.newest, r.Generation)
+		if r.Stage >= index.Finished {
+			continue
+		}
 		f.outbox[r.Number] = r.Size
 		f.bytes += r.Size
 		if r.Stage < walrus.Certified {
@@ -163,6 +161,9 @@ func (f *flights) oldest() (generation uint64, any bool) {
 // until waits until ok, which is called under the lock.
 func (f *flights) until(ctx context.Context, ok func() bool) error {
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		changed := f.changed.wait()
 		f.mu.Lock()
 		done := ok()
@@ -173,7 +174,6 @@ func (f *flights) until(ctx context.Context, ok func() bool) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }

@@ -209,7 +209,7 @@ func (p *packer) add(ctx context.Context, par *parcel, b []byte, off int64) erro
 // trailer needs is kept free, up to half of the segment; the rest of a longer
 // one goes into segments that follow.
 func (p *packer) room() int64 {
-	reserved := p.reserved + index.FooterSize
+	reserved := index.FooterSize + announcedSize + p.reserved
 	if p.open != nil {
 		reserved += p.open.trailerSize()
 	}

@@ -146,11 +146,13 @@ func (par *parcel) packed() index.Packed {
 	}
 }
 
-// How long the rows of a version are in a trailer, in bytes: inode, content and
-// a name, measured before compression, and an extent.
+// How long the rows of a trailer are, in bytes, about twice of what compression
+// usually leaves: the segments that it announces, then for each version inode,
+// content and name, and an extent.
 const (
-	rowsSize = 72
-	opSize   = 12
+	announcedSize = 6 << 10
+	rowsSize      = 40
+	opSize        = 8
 )
 
 // trailerSize estimates the bytes that the version needs in a trailer.

@@ -24,6 +24,19 @@ func stepTo(s walrus.Stage) string {
 	return ""
 }
 
+// receipt returns where an earlier Put of a segment had come to: nowhere, as
+// long as the blob ID is not known.
+func (c *Committer) receipt(ctx context.Context, number uint64) (walrus.Receipt, error) {
+	r, err := c.cfg.Index.Receipt(ctx, number)
+	if err != nil {
+		return r, fmt.Errorf("receipt of segment %d: %w", number, err)
+	}
+	if r.Blob.IsZero() {
+		return walrus.Receipt{}, nil
+	}
+	return r, nil
+}
+
 // checkpoint returns what writes the receipts of a segment's Put down, and
 // takes notice of the anchor that moved with it.
 func (c *Committer) checkpoint(ctx context.Context, number uint64, resume walrus.Receipt) func(walrus.Receipt) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -91,94 +90,99 @@ func (c *Copies) Trim(ctx context.Context) (freed int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("trim: %w", err)
 	}
-	if limit := budget - min(c.cfg.Cache.Used(), budget/2); copies > limit {
-		freed, err = c.Evict(ctx, copies-limit)
-		if err != nil {
-			return freed, fmt.Errorf("trim: %w", err)
-		}
-		if copies, err = c.cfg.Index.CopiesBytes(ctx); err != nil {
-			return freed, fmt.Errorf("trim: %w", err)
-		}
-	}
+	limit := budget - min(c.cfg.Cache.Used(), budget/2)
+	gone, err := c.evict(ctx, func(e evicted) bool { return copies-e.freed-e.dropped > limit })
+	copies -= gone.freed + gone.dropped
 	c.cfg.Cache.SetBudget(max(0, budget-copies))
-	return freed, nil
+	if err != nil {
+		return gone.freed, fmt.Errorf("trim: %w", err)
+	}
+	return gone.freed, nil
 }
 
 // Evict gives up clean copies of at least n bytes, or all that are not in use.
 // It returns how many bytes went.
 func (c *Copies) Evict(ctx context.Context, n int64) (freed int64, err error) {
+	gone, err := c.evict(ctx, func(e evicted) bool { return e.freed < n })
+	if err != nil {
+		return gone.freed, fmt.Errorf("evict: %w", err)
+	}
+	return gone.freed, nil
+}
+
+// evicted is bytes of copies that are gone.
+type evicted struct {
+	freed   int64 // from the disk
+	dropped int64 // from the list only: the files are dirty
+}
+
+// evict lets copies go, those first that were not used for longest, as long as more is wanted.
+func (c *Copies) evict(ctx context.Context, more func(evicted) bool) (gone evicted, err error) {
 	seen := map[index.Ino]bool{}
-	for freed < n {
+	for more(gone) {
 		oldest, err := c.cfg.Index.CopiesOldest(ctx, len(seen)+evictBatch)
 		if err != nil {
-			return freed, fmt.Errorf("evict: %w", err)
-		}
-		oldest = slices.DeleteFunc(oldest, func(copy index.Copy) bool { return seen[copy.Ino] })
-		if len(oldest) == 0 {
-			return freed, nil
+			return gone, err
 		}
 		var some []index.Copy
-		for sum := freed; sum < n && len(some) < len(oldest); {
-			copy := oldest[len(some)]
-			some = append(some, copy)
-			seen[copy.Ino] = true
-			sum += copy.Bytes
+		for expected := gone; len(oldest) > 0 && more(expected); oldest = oldest[1:] {
+			if copy := oldest[0]; !seen[copy.Ino] {
+				seen[copy.Ino] = true
+				some = append(some, copy)
+				expected.freed += copy.Bytes
+			}
 		}
-		bytes, err := c.evictSome(ctx, some)
-		freed += bytes
+		if len(some) == 0 {
+			return gone, nil
+		}
+		e, err := c.evictSome(ctx, some)
+		gone.freed += e.freed
+		gone.dropped += e.dropped
 		if err != nil {
-			return freed, fmt.Errorf("evict: %w", err)
+			return gone, err
 		}
 	}
-	return freed, nil
+	return gone, nil
 }
 
 // evictSome evicts copies side by side, so that they share barriers.
-func (c *Copies) evictSome(ctx context.Context, list []index.Copy) (int64, error) {
-	var freed atomic.Int64
+func (c *Copies) evictSome(ctx context.Context, list []index.Copy) (evicted, error) {
+	var freed, dropped atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(evictTogether)
 	for _, copy := range list {
 		group.Go(func() error {
-			gone, err := c.evictOne(ctx, copy)
-			if gone {
-				freed.Add(copy.Bytes)
-			}
+			what, err := c.evictOne(ctx, copy)
+			freed.Add(what.freed)
+			dropped.Add(what.dropped)
 			return err
 		})
 	}
 	err := group.Wait()
-	return freed.Load(), err
+	return evicted{freed.Load(), dropped.Load()}, err
 }
 
 // evictOne removes what staging holds of a file, unless it is in use or not
 // all certified. The index forgets the copy for good before the bytes go.
-func (c *Copies) evictOne(ctx context.Context, copy index.Copy) (gone bool, err error) {
-	ino := copy.Ino
+func (c *Copies) evictOne(ctx context.Context, copy index.Copy) (evicted, error) {
 	if err := ctx.Err(); err != nil {
-		return false, err
+		return evicted{}, err
 	}
-	clean, err := c.isClean(ctx, ino)
-	if err != nil {
-		return false, err
+	if err := c.cfg.Index.CopyDrop(ctx, copy.Ino); err != nil {
+		return evicted{}, fmt.Errorf("drop copy of inode %d: %w", copy.Ino, err)
 	}
-	if err := c.cfg.Index.CopyDrop(ctx, ino); err != nil {
-		return false, fmt.Errorf("drop copy of inode %d: %w", ino, err)
+	clean, err := c.isClean(ctx, copy.Ino)
+	if err != nil || !clean { // it will be a copy again when it is certified again
+		return evicted{dropped: copy.Bytes}, err
 	}
-	if !clean {
-		return false, nil // it is a copy no more, and will be one again
-	}
-	if clean, err = c.isClean(ctx, ino); err != nil || !clean {
-		return false, err
-	}
-	err = c.cfg.Staging.Remove(ino)
+	err = c.cfg.Staging.Remove(copy.Ino)
 	if errors.Is(err, staging.ErrBusy) {
-		return false, c.cfg.Index.CopyAdd(ctx, ino, copy.Bytes)
+		return evicted{}, c.cfg.Index.CopyAdd(ctx, copy.Ino, copy.Bytes)
 	}
 	if err != nil {
-		return false, fmt.Errorf("evict inode %d: %w", ino, err)
+		return evicted{dropped: copy.Bytes}, fmt.Errorf("evict inode %d: %w", copy.Ino, err)
 	}
-	return true, nil
+	return evicted{freed: copy.Bytes}, nil
 }
 
 // isClean reports whether all of a file is certified and nothing newer is here.

@@ -1,0 +1,194 @@
+package keep_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/blobstore/embedded"
+	"github.com/walfs/walfs/blobstore/seal"
+	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/fs/commit"
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
+)
+
+var (
+	owner = chain.Address{0xa1}
+	id    = [16]byte{0xd1}
+)
+
+// world is a network and the key of a drive on it.
+type world struct {
+	testing.TB
+	net  *embedded.Network
+	keys *seal.Keyring
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	ctx := context.Background()
+	net, err := embedded.Open(ctx, embedded.Config{Dir: t.TempDir(), Nodes: 4, Shards: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, stop := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() { _ = net.Run(running) })
+	t.Cleanup(func() {
+		stop()
+		wait.Wait()
+		if err := net.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{TB: t, net: net, keys: seal.NewKeyring(1, seal.Key{7})}
+	w.must(net.Faucet(ctx, chain.TxID{1}, owner))
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// machine is a state folder that uses the drive.
+type machine struct {
+	*world
+	dir   string
+	db    *index.DB
+	stage *staging.Dir
+	blobs *blobstore.Client
+	c     *commit.Committer
+	ran   chan error // of Run
+}
+
+// machine opens a folder: a new drive unless a restore has put an index there.
+func (w *world) machine(dir string) *machine {
+	w.Helper()
+	ctx := context.Background()
+	m := &machine{world: w, dir: dir, ran: make(chan error, 1)}
+	var err error
+	m.db, err = index.Open(ctx, index.Config{Path: filepath.Join(dir, "index.db")})
+	w.must(err)
+	err = m.db.Init(ctx, index.Drive{ID: id, Writer: [16]byte{1}})
+	if !errors.Is(err, index.ErrExist) {
+		w.must(err)
+	}
+	ledger := w.net.Ledger(owner)
+	w.must(commit.CreateAnchor(ctx, ledger, m.db, w.keys))
+	m.stage, err = staging.Open(staging.Config{
+		Dir: filepath.Join(dir, "staging"), NoSync: true, MarkDirty: m.db.MarkDirty,
+		Version: func(ctx context.Context, ino index.Ino) (uint64, error) {
+			attr, err := m.db.Get(ctx, ino)
+			return attr.Version, err
+		},
+	})
+	w.must(err)
+	m.blobs = w.client(func(ctx context.Context, blobs []walrus.BlobID) (*chain.AnchorUpdate, error) {
+		return m.c.Anchor(ctx, blobs)
+	})
+	m.c, err = commit.New(ctx, commit.Config{
+		Index: m.db, Staging: m.stage, Blobs: m.blobs, Keys: w.keys, Ledger: ledger,
+		Policy: commit.Policy{Quiet: 10 * time.Millisecond, MaxAge: 100 * time.Millisecond},
+	})
+	w.must(err)
+	w.must(m.c.Recover(ctx))
+	running, stop := context.WithCancel(ctx)
+	go func() { m.ran <- m.c.Run(running) }()
+	w.Cleanup(func() {
+		stop()
+		select {
+		case <-m.ran:
+		case <-time.After(time.Minute):
+			w.Error("Run does not end")
+		}
+		w.must(m.blobs.Close())
+		w.must(m.stage.Close())
+		w.must(m.db.Close())
+	})
+	return m
+}
+
+func (w *world) client(anchor func(context.Context, []walrus.BlobID) (*chain.AnchorUpdate, error)) *blobstore.Client {
+	w.Helper()
+	c, err := blobstore.New(blobstore.Config{
+		Ledger: w.net.Ledger(owner), Dial: w.net.Dial, Codec: w.net.Codec(), Anchor: anchor, ReadTimeout: 5 * time.Second,
+	})
+	w.must(err)
+	return c
+}
+
+// put makes a file of the root.
+func (m *machine) put(name string, content []byte) index.Ino {
+	m.Helper()
+	ctx := context.Background()
+	attr, err := m.db.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte(name), Mode: 0o100644})
+	m.must(err)
+	f, err := m.stage.File(ctx, attr.Ino, staging.Shape{Version: attr.Version})
+	m.must(err)
+	defer f.Release()
+	_, err = f.WriteAt(ctx, content, 0, nil)
+	m.must(err)
+	m.must(m.db.Queue(ctx, attr.Ino, index.Queued{Size: f.Size(), Mtime: f.Mtime()}))
+	m.c.Wake()
+	return attr.Ino
+}
+
+func (m *machine) drain() {
+	m.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	m.must(m.c.Drain(ctx, nil))
+}
+
+// same compares published content.
+func (m *machine) same(name string, want []byte) {
+	m.Helper()
+	ctx := context.Background()
+	attr, err := m.db.Lookup(ctx, index.Root, []byte(name))
+	m.must(err)
+	extents, err := m.db.Extents(ctx, attr.Ino, 0, -1)
+	m.must(err)
+	got := make([]byte, attr.Size)
+	for _, e := range extents {
+		opener, err := m.keys.Open(e.Header, e.SealedSize)
+		m.must(err)
+		source := func(ctx context.Context, p []byte, off int64) (int, error) {
+			return m.blobs.ReadAt(ctx, e.Blob, p, off)
+		}
+		if _, err := opener.ReadAt(ctx, source, got[e.Off:e.Off+e.Len], e.Pos); err != nil && !errors.Is(err, io.EOF) {
+			m.Fatalf("read %s: %v", name, err)
+		}
+	}
+	if !bytes.Equal(got, want) {
+		m.Errorf("%s: %d bytes that differ from the %d that were written", name, len(got), len(want))
+	}
+}
+
+func content(seed byte, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i*i>>3) ^ byte(i>>9) ^ seed
+	}
+	return b
+}
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(fmt.Sprintf("waited in vain for %s", what))
+		}
+	}
+}
