@@ -91,7 +91,7 @@ func (s *sliverSet) load(file string) error {
 		}
 		id := walrus.SliverID{Blob: s.md.BlobID(), Axis: axis, Index: uint16(index)}
 		if err := s.codec.Verify(s.md, id, data); err != nil {
-			return ui.Errorf(ui.Failed, "%s: %s sliver %d: %w", file, axis, index, err).WithHint("the file is damaged or belongs to another blob")
+			return ui.Errorf(ui.Failed, "%s: %w", file, err).WithHint("the file is damaged or belongs to another blob")
 		}
 		if s.byAxis[axis] == nil {
 			s.byAxis[axis] = map[int][]byte{}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"walfs": main})
+}
+
+// TestScript runs testdata/script: what a person types, what is answered, and the exit codes.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Deadline:            time.Now().Add(3 * time.Minute),
+		Setup:               setupScript,
+		Condition:           condition,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"affine": affine,
+			"flip":   flip,
+			"gone":   gone,
+			"until":  until,
+		},
+	})
+}
+
+// setupScript gives each script an empty home of its own.
+func setupScript(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	env.Setenv("HOME", home)
+	for _, name := range []string{"WALFS_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"} {
+		env.Setenv(name, "")
+	}
+	return os.Mkdir(home, 0o700)
+}
+
+func condition(name string) (bool, error) {
+	switch name {
+	case "root":
+		return os.Geteuid() == 0, nil
+	case "fuse":
+		f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+		if err == nil {
+			err = f.Close()
+		}
+		if err == nil && os.Geteuid() != 0 {
+			_, err = exec.LookPath("fusermount3")
+		}
+		if err != nil && os.Getenv("WALFS_NEED_FUSE") != "" {
+			return false, errors.New("no FUSE here: " + err.Error())
+		}
+		return err == nil, nil
+	}
+	return false, errors.New("unknown condition " + name)
+}
+
+// exits CODE COMMAND… runs a command and wants this exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+// until COMMAND… runs a command again and again until it succeeds.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	var err error
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if err = ts.Exec(args[0], args[1:]...); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("did not come true within 30 s: %v", err)
+}
+
+// affine SIZE FILE writes the input of the reference vectors of kind affine, a=131 b=7 c=0.
+func affine(ts *testscript.TestScript, _ bool, args []string) {
+	size, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	text := make([]byte, size)
+	for i := range text {
+		text[i] = byte(131*i + 7*(i>>8))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
+}
+
+// flip FILE OFFSET changes one bit.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	text[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+}
+
+// gone DIR wants no mount at DIR.
+func gone(ts *testscript.TestScript, _ bool, args []string) {
+	kind, err := mountAt(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if kind != "" {
+		ts.Fatalf("%s is mounted, type %s", args[0], kind)
+	}
+}
