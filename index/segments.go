@@ -165,8 +165,8 @@ func (db *DB) Receipt(ctx context.Context, number uint64) (r walrus.Receipt, err
 
 // Checkpoint writes down how far the Put of a segment has come. It is FULL
 // when the receipt names a new transaction, which is about to be sent and paid
-// for, or says Certified. A stage is never taken back. ErrStale: the receipt is
-// of another blob.
+// for, or says Certified. A stage is never taken back. The first receipt names
+// the blob, unless CommitSegments did; ErrStale: a later one is of another.
 func (db *DB) Checkpoint(ctx context.Context, number uint64, r walrus.Receipt) error {
 	before, err := db.Receipt(ctx, number)
 	if err != nil {
@@ -187,16 +187,16 @@ func (db *DB) Checkpoint(ctx context.Context, number uint64, r walrus.Receipt) e
 		if err != nil {
 			return err
 		}
-		if s.Blob != r.Blob {
+		if !s.Blob.IsZero() && s.Blob != r.Blob {
 			return fmt.Errorf("blob %s, segment has %s: %w", r.Blob, s.Blob, ErrStale)
 		}
 		certifiedAt := unixNano(s.CertifiedAt)
 		if certifiedAt == 0 && r.Stage >= walrus.Certified {
 			certifiedAt = tx.now
 		}
-		return tx.run(`UPDATE segments SET stage = max(stage, ?), root = ?, object = ?, end_epoch = ?, register_tx = ?,
+		return tx.run(`UPDATE segments SET stage = max(stage, ?), blob = ?, root = ?, object = ?, end_epoch = ?, register_tx = ?,
 			certify_tx = ?, cert = ?, certified_at = ?, tries = 0, next = 0, error = NULL WHERE number = ?`,
-			int(r.Stage), r.Root[:], r.Object[:], int64(r.EndEpoch), r.RegisterTx[:],
+			int(r.Stage), r.Blob[:], r.Root[:], r.Object[:], int64(r.EndEpoch), r.RegisterTx[:],
 			r.CertifyTx[:], cert, certifiedAt, number)
 	})
 	if err != nil {
