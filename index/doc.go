@@ -1,0 +1,93 @@
+// Package index keeps a drive's names, inodes, extents, segments and jobs in
+// SQLite, and carries its changes to the network in trailers.
+//
+// # Live and published
+//
+// The live tree is what programs see. The published tree is what a restore of
+// the newest trailer would give: of each regular file the newest version that
+// was packed whole, with the names that lead to it. Both are in the same
+// tables. A name bound to a file of which no version was packed yet waits; what
+// it displaced stays published under it until then, unless it has another name.
+//
+// Segments are numbered from 1. A generation is the rows of one trailer, and its
+// number that of the first segment that carries the trailer. Each row of the
+// tree carries the generation that its last change goes into, which is the one
+// that is open. CutTrailer reads the rows above the last committed generation
+// and opens the next one in one transaction, so that changes made while the
+// segment is sealed are told apart. CommitSegments then publishes exactly what
+// the trailer says. A cut that is never committed is read again by the next.
+//
+// The anchor on the ledger names a generation once all segments up to its last
+// one are certified. Published content that was superseded is kept until the
+// anchor has moved past it (Finish).
+//
+// # Durability
+//
+// Every method is one transaction. Ordinary ones commit with synchronous=NORMAL:
+// they survive the death of the process. Barriers commit with FULL, shared by
+// all callers that come while another transaction runs, and survive a power cut
+// together with everything before them. The build tag nofsync takes that away.
+//
+// # Segment plaintext
+//
+// A segment's plaintext is extent bytes, a part of a trailer, and a footer:
+//
+//	offset  size
+//	0       4     "WFST"
+//	4       1     version, 1
+//	5       3     zero
+//	8       8     number of the segment
+//	16      8     generation
+//	24      2     number of the part, from 0
+//	26      2     number of parts
+//	28      4     length of this part
+//	32      4     CRC32C of the whole encoded trailer
+//	36      4     length of the whole encoded trailer
+//	40      16    drive
+//	56      8     zero
+//
+// Fixed numbers are little-endian. The parts in the order of their segments are
+// the encoded trailer: a zstd frame of the rows, at most 256 MiB, whose content
+// may be 16 times as long and 1 MiB more. Where it would be longer, a skippable
+// frame of zeros follows.
+//
+// # Rows
+//
+// u is an unsigned varint (7 bits a byte, low first, shortest form) of at most
+// 2^63-1, s a zigzag varint, b a u and that many bytes. Lists are sorted by key;
+// d is a key as a u: the difference to the row before, from 0.
+//
+//	0    4   "WTRL"
+//	4    1   version, 1
+//	5    16  drive
+//	21       u generation, u the generation before (0: none), s time in ns, u next inode number
+//	         u count, segments: d number, 32 bytes blob ID, 32 bytes object ID, u sealed size, u end epoch
+//	         u count, inodes:   d ino, u mode, u uid, u gid, u rdev, u version, u size, s mtime,
+//	                            s atime-mtime, s ctime-mtime, s btime-mtime, b target,
+//	                            u count, attributes by name: b name, b value
+//	         u count, contents: d ino, u version, u size, s mtime, u base,
+//	                            u count, ops: u offset, u length, u segment (0: hole), u position
+//	         u count, names:    d parent, b name, u ino (0: removed)
+//
+// Segments are those certified since the trailer before. Inodes are whole rows:
+// the last one wins. A content row changes the published content of a file:
+// what is at base or behind goes, the ops are laid over the rest in order, size
+// cuts it. Times are Unix time. Replay lays the trailers over an empty drive in
+// ascending order, then drops what no name reaches and counts links.
+//
+// # Anchor
+//
+// The anchor object has three attributes: walfs.drive (32 hex digits),
+// walfs.anchor, and walfs.signature, the drive's ed25519 signature over the
+// text of walfs.anchor in unpadded base64url. The text has these lines, each
+// ending in a newline, numbers in decimal, blob IDs in base64url:
+//
+//	walfs anchor 1
+//	drive <32 hex digits>
+//	writer <32 hex digits>
+//	generation <number>
+//	head <blob ID of the segment with that number>
+//	segment <number> <blob ID>      up to 64: the window, ascending
+//	snapshot <generation> <blob ID> if there is one
+//	time <Unix time in ns>
+package index
