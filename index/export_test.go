@@ -3,6 +3,7 @@ package index
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"fmt"
 )
 
 // SyncFull is the synchronous mode of a barrier in this build.
@@ -11,7 +12,14 @@ const SyncFull = syncFull
 // OpenMigrating opens an index with migrations of a test's own.
 func OpenMigrating(c Config, migrations []string) (*DB, error) { return open(c, migrations) }
 
-// Kill closes an index the way kill -9 does: nothing is written.
+// LimitPages makes the index run out of room at a number of pages.
+func (db *DB) LimitPages(n int) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.writer.script(fmt.Sprintf("PRAGMA max_page_count = %d", n))
+}
+
+// Kill closes an index without noting that it was closed.
 func (db *DB) Kill() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/walfs/walfs/index"
 )
@@ -239,6 +241,66 @@ func TestDamage(t *testing.T) {
 	}
 	if noticed != pages {
 		t.Errorf("%d of %d damaged files were noticed", noticed, pages)
+	}
+}
+
+// TestNoRoom fills the disk: what fails leaves no trace, what was there is
+// readable, and once there is room all goes on.
+func TestNoRoom(t *testing.T) {
+	db := open(t)
+	if err := db.LimitPages(80); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	made := 0
+	for ; err == nil && made < 10_000; made++ {
+		_, err = db.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte(fmt.Sprint("a rather long name ", made)), Mode: fileMode})
+	}
+	if !errors.Is(err, index.ErrFull) {
+		t.Fatalf("after %d files: %v", made, err)
+	}
+	made--
+	release := db.Hold()
+	var done sync.WaitGroup
+	errs := make([]error, 3)
+	for i := range errs {
+		done.Go(func() {
+			errs[i] = db.Barrier(ctx, []index.Held{{Ino: index.Ino(2 + i), Blocks: make([]byte, 1<<20)}})
+		})
+	}
+	waitFor(t, func() bool { return db.Waiting() == len(errs) })
+	release()
+	done.Wait()
+	for _, err := range errs {
+		if !errors.Is(err, index.ErrFull) {
+			t.Errorf("barrier: %v", err)
+		}
+	}
+	if n := len(must(db.ReadDir(ctx, index.Root, 0, 20_000))); n != made {
+		t.Errorf("%d files, made %d", n, made)
+	}
+	if u := must(db.Usage(ctx)); u.Inodes != int64(made)+1 {
+		t.Errorf("usage %+v", u)
+	}
+	if problems := must(db.Check(ctx)); len(problems) > 0 {
+		t.Errorf("not sound: %q", problems)
+	}
+	if err := db.LimitPages(10_000); err != nil {
+		t.Fatal(err)
+	}
+	create(t, db, index.Root, "more", fileMode)
+	if err := db.Barrier(ctx, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// waitFor waits for a condition, at most ten seconds.
+func waitFor(t testing.TB, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain")
+		}
 	}
 }
 

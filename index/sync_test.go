@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/walfs/walfs/index"
 )
@@ -144,11 +143,7 @@ func TestBarriersShare(t *testing.T) {
 			errs[i] = db.Barrier(ctx, []index.Held{{Ino: a.Ino, Size: int64(i), Blocks: []byte{byte(i)}}})
 		})
 	}
-	for deadline := time.Now().Add(10 * time.Second); db.Waiting() < len(errs); {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d callers wait", db.Waiting())
-		}
-	}
+	waitFor(t, func() bool { return db.Waiting() == len(errs) })
 	release()
 	done.Wait()
 	for i, err := range errs {

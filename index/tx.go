@@ -109,10 +109,11 @@ func (db *DB) commit(group []*request) {
 	}()
 	tx := &txn{conn: w, st: db.state, now: db.now().UnixNano()}
 	errs, err := tx.attemptAll(group)
-	if err == nil {
-		err = tx.saveState(db.state)
+	if err != nil {
+		fail(group, err)
+		return
 	}
-	if err == nil {
+	if err = tx.saveState(db.state); err == nil {
 		err = w.run(`COMMIT`)
 	}
 	if err != nil {

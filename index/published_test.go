@@ -1,0 +1,216 @@
+package index_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"testing"
+
+	"github.com/walfs/walfs/index"
+)
+
+// published is what a restore has to give.
+type published struct {
+	names  map[name]index.Ino
+	inodes map[index.Ino]*node
+}
+
+// node is an inode of a published tree. A missing version means that no version of the file was packed whole.
+type node struct {
+	attr    index.Attr
+	target  string
+	xattrs  map[string]string
+	version uint64
+	data    []byte
+	// Writing to a file changes the time of its last change, which is published
+	// with its next version only, or with another attribute.
+	loose bool
+}
+
+func (p published) clone() published {
+	q := published{names: maps.Clone(p.names), inodes: make(map[index.Ino]*node)}
+	for ino, n := range p.inodes {
+		c := *n
+		q.inodes[ino] = &c
+	}
+	return q
+}
+
+// after returns the published tree that a cut taken now leads to, by the rules of
+// publication, looked at from the names: it knows nothing of generations.
+func (w *world) after(completed []*pack) published {
+	next := w.tree.clone()
+	whole := make(map[index.Ino]*pack)
+	for _, p := range completed {
+		whole[p.ino] = p
+	}
+	inos := map[index.Ino]bool{index.Root: true}
+	for _, ino := range w.names {
+		inos[ino] = true
+	}
+	for ino := range whole {
+		inos[ino] = true
+	}
+	for ino := range inos {
+		w.publishInode(next, ino, whole[ino])
+	}
+	places := maps.Clone(w.names)
+	maps.Copy(places, next.names)
+	for n := range places {
+		live, bound := w.names[n]
+		switch shown := next.names[n]; {
+		case !bound:
+			delete(next.names, n)
+		case next.inodes[live] != nil:
+			next.names[n] = live
+		case shown != 0 && w.named(shown):
+			delete(next.names, n)
+		}
+	}
+	return next
+}
+
+func (w *world) named(ino index.Ino) bool {
+	for _, i := range w.names {
+		if i == ino {
+			return true
+		}
+	}
+	return false
+}
+
+// publishInode shows the live attributes of an inode, with size, mtime and
+// content of the published version if it is a file.
+func (w *world) publishInode(next published, ino index.Ino, p *pack) {
+	a, err := w.db.Get(ctx, ino)
+	if p != nil && errors.Is(err, index.ErrNotExist) {
+		return
+	}
+	w.expect("get", err)
+	old := next.inodes[ino]
+	n := &node{attr: a, xattrs: w.xattrs(w.db, ino)}
+	if a.IsSymlink() {
+		n.target = string(must(w.db.Readlink(ctx, ino)))
+	}
+	if f := w.files[ino]; f != nil {
+		switch {
+		case p != nil:
+			n.version, n.data, n.attr.Mtime = p.v.number, p.v.data, p.v.mtime
+			if p.v.number == f.number {
+				n.attr.Mtime = f.mtime
+			}
+		case old == nil:
+			return
+		default:
+			n.version, n.data = old.version, old.data
+			if f.number != old.version {
+				n.attr.Mtime, n.loose = f.shown, true
+			}
+		}
+		n.attr.Size = int64(len(n.data))
+	}
+	next.inodes[ino] = n
+}
+
+func (w *world) xattrs(db *index.DB, ino index.Ino) map[string]string {
+	m := make(map[string]string)
+	for _, name := range must(db.ListXattr(ctx, ino)) {
+		m[name] = string(must(db.GetXattr(ctx, ino, name)))
+	}
+	return m
+}
+
+// flatten returns a line for every path of a published tree.
+func (p published) flatten() map[string]string {
+	links, subdirs := make(map[index.Ino]uint32), make(map[index.Ino]uint32)
+	for n, ino := range p.names {
+		links[ino]++
+		if p.inodes[ino].attr.IsDir() {
+			subdirs[n.parent]++
+		}
+	}
+	lines := make(map[string]string)
+	var walk func(path string, ino index.Ino)
+	walk = func(path string, ino index.Ino) {
+		n := *p.inodes[ino]
+		n.attr.Nlink = links[ino]
+		if n.attr.IsDir() {
+			n.attr.Nlink = 2 + subdirs[ino]
+		}
+		lines[path] = n.line()
+		for at, child := range p.names {
+			if at.parent == ino {
+				walk(path+"/"+at.name, child)
+			}
+		}
+	}
+	walk("", index.Root)
+	return lines
+}
+
+func (n *node) line() string {
+	a := n.attr
+	if n.loose {
+		a.Ctime = 0
+	}
+	return fmt.Sprintf("ino %d mode %o uid %d gid %d nlink %d rdev %d size %d times %d %d %d %d target %q xattrs %q version %d data %x",
+		a.Ino, a.Mode, a.UID, a.GID, a.Nlink, a.Rdev, a.Size, a.Atime, a.Mtime, a.Ctime, a.Btime, n.target, n.xattrs, n.version, n.data)
+}
+
+// walk returns a line for every path of an index, as flatten does.
+func (w *world) walk(db *index.DB) map[string]string {
+	lines := make(map[string]string)
+	var visit func(path string, a index.Attr)
+	visit = func(path string, a index.Attr) {
+		n := node{attr: a, xattrs: w.xattrs(db, a.Ino)}
+		if shown := w.tree.inodes[a.Ino]; shown != nil {
+			n.loose = shown.loose
+		}
+		if a.IsSymlink() {
+			n.target = string(must(db.Readlink(ctx, a.Ino)))
+		}
+		if a.IsRegular() {
+			n.version, n.data = a.Version, w.read(must(db.Extents(ctx, a.Ino, 0, -1)), a.Size)
+		}
+		lines[path] = n.line()
+		if !a.IsDir() {
+			return
+		}
+		for _, e := range must(db.ReadDir(ctx, a.Ino, 0, 1000)) {
+			visit(path+"/"+string(e.Name), e.Attr)
+		}
+	}
+	visit("", must(db.Get(ctx, index.Root)))
+	return lines
+}
+
+// read puts a file together from its extents.
+func (w *world) read(extents []index.Extent, size int64) []byte {
+	data := make([]byte, size)
+	end := int64(0)
+	for _, e := range extents {
+		if e.Off < end || e.Off+e.Len > size {
+			w.t.Fatalf("extent %d+%d after %d in %d bytes", e.Off, e.Len, end, size)
+		}
+		end = e.Off + e.Len
+		copy(data[e.Off:end], w.segments[e.Segment][e.Pos:e.Pos+e.Len])
+	}
+	return data
+}
+
+func diff(t testing.TB, what string, got, want map[string]string) {
+	t.Helper()
+	for path := range want {
+		if got[path] != want[path] {
+			t.Errorf("%s: %q\n got %s\nwant %s", what, path, got[path], want[path])
+		}
+	}
+	for path := range got {
+		if _, ok := want[path]; !ok {
+			t.Errorf("%s: %q should not be there: %s", what, path, got[path])
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
