@@ -95,7 +95,8 @@ type SegmentFilter struct {
 type Commit struct {
 	Trailer *Trailer // as CutTrailer returned it
 	// Segments are all that carry a part of the trailer, in the order of their
-	// numbers. Of each, Number, Part, Parts, Blob, Root, Size and Header are used.
+	// numbers. Of each, Number, Part, Parts, Size and Header are used, and Blob
+	// and Root unless the first Checkpoint is to bring them.
 	Segments []SegmentRow
 	Packed   []Packed  // as given to CutTrailer
 	Partials []Partial // ranges in these segments of versions not complete yet
