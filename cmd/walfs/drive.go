@@ -44,10 +44,15 @@ type drive struct {
 	room      *room
 	budget    int64 // for cache and clean copies together
 
-	// mountedAt says where the drive is mounted, "" for nowhere.
-	mountedAt func() (dir string, readOnly bool)
+	mounted func() mounting
 
 	opened []func() error // what undoes the steps of openDrive
+}
+
+// mounting says where a drive is mounted.
+type mounting struct {
+	dir      string // "": nowhere
+	readOnly error  // why it may not be written, if so
 }
 
 // openDrive opens the drive in h from the bottom up. Only one process can have it open.
@@ -55,7 +60,7 @@ func (a *app) openDrive(ctx context.Context, h home, log *slog.Logger) (d *drive
 	if err := a.checkHome(h); err != nil {
 		return nil, err
 	}
-	d = &drive{home: h, log: log, mountedAt: func() (string, bool) { return "", false }}
+	d = &drive{home: h, log: log, mounted: func() mounting { return mounting{} }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

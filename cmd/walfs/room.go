@@ -44,12 +44,11 @@ type room struct {
 	look sync.Mutex // one look at a time
 	kick chan struct{}
 
-	mu     sync.Mutex // guards the fields below
-	at     time.Time  // of the last look
-	taken  int64      // bytes staged since
-	space  drivefs.Space
-	spare  int64 // bytes that may still be staged, by the last look
-	closed error // why nothing may be written at all
+	mu    sync.Mutex // guards the fields below
+	at    time.Time  // of the last look
+	taken int64      // bytes staged since
+	space drivefs.Space
+	spare int64 // bytes that may still be staged, by the last look
 }
 
 // disk is a file system that the drive lives on.
@@ -116,31 +115,14 @@ func (r *room) hooks() drivefs.Room {
 	return drivefs.Room{Take: r.take, Space: r.get}
 }
 
-// close lets nobody write any more.
-func (r *room) close(why error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = why
-}
-
-// whyClosed returns what close was told, or nil.
-func (r *room) whyClosed() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.closed
-}
-
 // take refuses n more bytes when they could not be drained.
 func (r *room) take(n int64) error {
 	r.mu.Lock()
-	age, fits, closed := time.Since(r.at), r.taken+n <= r.spare, r.closed
+	age, fits := time.Since(r.at), r.taken+n <= r.spare
 	if fits {
 		r.taken += n
 	}
 	r.mu.Unlock()
-	if closed != nil {
-		return closed
-	}
 	if age > roomStale {
 		r.wake()
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +42,22 @@ func setupScript(env *testscript.Env) error {
 	for _, name := range []string{"WALFS_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"} {
 		env.Setenv(name, "")
 	}
+	env.Defer(func() { unmountBelow(env.WorkDir) })
 	return os.Mkdir(home, 0o700)
+}
+
+// unmountBelow takes away what a script that failed left mounted; the process that serves
+// it ends by itself then.
+func unmountBelow(dir string) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(table)) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
+			_ = detach(fields[4]) // the script has failed, and says why
+		}
+	}
 }
 
 func condition(name string) (bool, error) {

@@ -7,11 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/cmd/internal/control"
 	drivefs "github.com/walfs/walfs/fs"
@@ -28,6 +25,7 @@ const leaveWithin = 20 * time.Second
 type service struct {
 	d      *drive
 	dir    string
+	fsys   *drivefs.FS
 	server *drivefs.Server
 	gone   chan error // the mount is gone, and what was staged is on the disk
 
@@ -49,10 +47,10 @@ func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log
 	if err != nil {
 		return err
 	}
-	s := &service{d: d, dir: dir, gone: make(chan error, 1)}
-	d.mountedAt = s.mountedAt
+	s := &service{d: d, dir: dir, fsys: fsys, gone: make(chan error, 1)}
+	d.mounted = s.mounted
 	s.checkWriter(opening)
-	if s.server, err = fsys.Mount(o.kernel(dir, d, s.readOnly != nil)); err != nil {
+	if s.server, err = fsys.Mount(o.kernel(dir, d)); err != nil {
 		return fmt.Errorf("mount at %s: %w", dir, err)
 	}
 	go func() { s.gone <- s.server.Wait() }()
@@ -66,7 +64,7 @@ func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log
 	s.answerAt(socket)
 	workers.Go(func() { failed <- socket.Serve(working) })
 	workers.Go(func() { failed <- d.run(working, s.takenOver) })
-	err = ready(mountedDrive{Mountpoint: dir, Home: h.dir, PID: os.Getpid(), ReadOnly: s.readOnly != nil})
+	err = ready(mountedDrive{Mountpoint: dir, Home: h.dir, PID: os.Getpid(), ReadOnly: s.mounted().readOnly != nil})
 	if err == nil {
 		err = s.wait(ctx, failed)
 	}
@@ -89,17 +87,17 @@ func limitMemory(c config) {
 }
 
 // kernel returns what the file system is mounted with.
-func (o mountOptions) kernel(dir string, d *drive, readOnly bool) drivefs.MountOptions {
+func (o mountOptions) kernel(dir string, d *drive) drivefs.MountOptions {
 	m := drivefs.MountOptions{Dir: dir, Name: fmt.Sprintf("walfs-%x", d.about.ID[:4]), Debug: d.log.Enabled(context.Background(), slog.LevelDebug)}
 	for _, option := range o.options {
-		if option == "allow_other" {
+		switch option {
+		case "allow_other":
 			m.AllowOther = true
-		} else {
+		case "ro":
+			m.ReadOnly = true
+		default:
 			m.Options = append(m.Options, option)
 		}
-	}
-	if readOnly && !slices.Contains(m.Options, "ro") {
-		m.Options = append(m.Options, "ro")
 	}
 	return m
 }
@@ -122,18 +120,14 @@ func (s *service) takenOver(why error) {
 		return
 	}
 	s.readOnly = why
-	s.d.room.close(fmt.Errorf("the drive is read-only: %w", why))
-	s.d.log.Error("the drive is read-only: another machine has taken it over with walfs restore")
-	if s.server != nil {
-		// Only root may change a mount; for others every write is refused by the room instead.
-		_ = unix.Mount("", s.dir, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
-	}
+	s.fsys.SetReadOnly(true)
+	s.d.log.Error("the drive is read-only from now on", "err", why)
 }
 
-func (s *service) mountedAt() (dir string, readOnly bool) {
+func (s *service) mounted() mounting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dir, s.readOnly != nil
+	return mounting{dir: s.dir, readOnly: s.readOnly}
 }
 
 // answerAt makes the socket answer for the drive and for the mount.

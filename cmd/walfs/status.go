@@ -10,7 +10,6 @@ import (
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
-	"github.com/walfs/walfs/index"
 )
 
 // status is what walfs status prints. Sizes are in bytes; those by state are of files.
@@ -89,8 +88,11 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		PendingJobs: at.Jobs, Segments: at.InFlight, Generation: at.Generation, LastError: at.LastError,
 		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
 	}
-	s.Mountpoint, s.ReadOnly = d.mountedAt()
-	s.Mounted = s.Mountpoint != ""
+	where := d.mounted()
+	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
+	if where.readOnly != nil {
+		s.Problems = append(s.Problems, "read-only: "+where.readOnly.Error())
+	}
 	if s.CopiesBytes, err = d.index.CopiesBytes(ctx); err != nil {
 		return s, err
 	}
@@ -99,9 +101,11 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	}
 	s.FreeBytes = d.room.get().Free
 	s.addNodes(d.net.Nodes())
-	if s.NearestEndEpoch, err = d.nearestEnd(ctx); err != nil {
+	paid, err := d.index.Stored(ctx)
+	if err != nil {
 		return s, err
 	}
+	s.NearestEndEpoch = paid.NearestEnd
 	d.addLedger(ctx, &s)
 	d.addProblems(&s)
 	return s, nil
@@ -120,20 +124,6 @@ func newNodeStatus(n embedded.NodeStatus) nodeStatus {
 		Name: n.Name, State: n.State, Reason: n.Reason, Shards: n.Shards, Blobs: n.Blobs, Bytes: n.Bytes,
 		SliverReads: n.SliverReads, BadSlots: len(n.BadSlots), Dir: n.Dir,
 	}
-}
-
-// nearestEnd returns the epoch in which the first segment's storage ends, 0 without segments.
-func (d *drive) nearestEnd(ctx context.Context) (nearest walrus.Epoch, err error) {
-	segments, err := d.index.Segments(ctx, index.SegmentFilter{})
-	if err != nil {
-		return 0, err
-	}
-	for _, segment := range segments {
-		if end := segment.EndEpoch; end != 0 && (nearest == 0 || end < nearest) {
-			nearest = end
-		}
-	}
-	return nearest, nil
 }
 
 // addLedger adds what the ledger says; that it does not answer is a problem, not an error.
@@ -179,9 +169,6 @@ func (d *drive) addProblems(s *status) {
 	}
 	for _, p := range d.blobs.Problems() {
 		s.Problems = append(s.Problems, fmt.Sprintf("%s gave %d wrong answers", p.Node, p.Wrong))
-	}
-	if why := d.room.whyClosed(); why != nil {
-		s.Problems = append(s.Problems, why.Error())
 	}
 }
 
