@@ -6,8 +6,14 @@ import (
 	"time"
 )
 
-// pollEvery is how often the bytes that wait are counted while changes come in.
-const pollEvery = 100 * time.Millisecond
+const (
+	// pollEvery is how often the bytes that wait are counted while changes come in.
+	pollEvery = 100 * time.Millisecond
+	// passEvery is the least time between passes that nobody waits for.
+	passEvery = time.Second
+	// lookEvery is how often changes that nobody told of are looked for.
+	lookEvery = time.Second
+)
 
 // clock knows when the next pass of the packer is due.
 type clock struct {
@@ -17,8 +23,8 @@ type clock struct {
 	mu          sync.Mutex // guards the fields below
 	first, last time.Time  // changes since the last pass began; zero: none
 	urgent      bool       // do not wait for quiet
-	retry       time.Time  // when files that were left behind can be tried again; zero: none were
-	left        int64      // their bytes
+	began       time.Time  // the last pass
+	left        leftover   // by it
 	begun, done uint64     // passes
 }
 
@@ -64,8 +70,9 @@ func poke(ch chan struct{}) {
 func (k *clock) begin() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.first, k.last, k.retry = time.Time{}, time.Time{}, time.Time{}
+	k.first, k.last, k.left.retry = time.Time{}, time.Time{}, time.Time{}
 	k.urgent = false
+	k.began = time.Now()
 	k.begun++
 }
 
@@ -73,7 +80,7 @@ func (k *clock) begin() {
 func (k *clock) end(l leftover, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.left, k.retry = l.bytes, l.retry
+	k.left = l
 	if ok {
 		k.done = k.begun
 	}
@@ -88,11 +95,13 @@ func (k *clock) passes() uint64 {
 
 // leftover is what a pass could not take.
 type leftover struct {
+	jobs  int
 	bytes int64
-	retry time.Time // the earliest time at which that may change; zero: unknown
+	retry time.Time // the earliest time at which that may change; zero: nothing was left
 }
 
 func (l *leftover) add(bytes int64, retry time.Time) {
+	l.jobs++
 	l.bytes += bytes
 	if l.retry.IsZero() || retry.Before(l.retry) {
 		l.retry = retry
@@ -129,32 +138,42 @@ func (c *Committer) waitDue(ctx context.Context) (draining bool, err error) {
 }
 
 // dueIn returns how long to wait before the next pass, or before asking again.
+// Resting means that nothing changed since the last one.
 func (c *Committer) dueIn(ctx context.Context) (wait time.Duration, resting bool) {
 	k, policy := &c.clock, &c.cfg.Policy
 	k.mu.Lock()
-	first, last, retry, left, urgent := k.first, k.last, k.retry, k.left, k.urgent
+	first, last, began, left, urgent := k.first, k.last, k.began, k.left, k.urgent
 	k.mu.Unlock()
-	switch {
-	case urgent:
-		return 0, false
-	case !retry.IsZero() && time.Until(retry) <= 0:
-		return 0, false
-	case first.IsZero() && retry.IsZero():
-		return policy.MaxAge, true
-	case first.IsZero():
-		return min(policy.MaxAge, time.Until(retry)), true
-	}
-	if waiting, err := c.cfg.Index.Pending(ctx); err == nil && waiting.Bytes-left >= policy.Fill {
+	if urgent {
 		return 0, false
 	}
-	wait = min(time.Until(last.Add(policy.Quiet)), time.Until(first.Add(policy.MaxAge)))
-	return min(wait, pollEvery), false
+	wait = min(lookEvery, policy.MaxAge)
+	if !left.retry.IsZero() {
+		wait = min(wait, time.Until(left.retry))
+	}
+	if first.IsZero() {
+		return wait, true
+	}
+	wait = min(wait, pollEvery, time.Until(last.Add(policy.Quiet)), time.Until(first.Add(policy.MaxAge)))
+	if time.Since(began) >= min(passEvery, policy.Quiet) {
+		if waiting, err := c.cfg.Index.Pending(ctx); err == nil && waiting.Bytes-left.bytes >= policy.Fill {
+			return 0, false
+		}
+	}
+	return wait, false
 }
 
-// look finds changes that nobody told of.
+// look finds changes that nobody told of, names above all.
 func (c *Committer) look(ctx context.Context) {
 	waiting, err := c.cfg.Index.Pending(ctx)
-	if err == nil && (waiting.Jobs > 0 || waiting.Names) {
+	if err != nil {
+		return
+	}
+	k := &c.clock
+	k.mu.Lock()
+	known := waiting.Jobs <= k.left.jobs && time.Since(k.began) < c.cfg.Policy.MaxAge
+	k.mu.Unlock()
+	if waiting.Names || waiting.Jobs > 0 && !known {
 		c.Wake()
 	}
 }

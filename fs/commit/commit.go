@@ -23,68 +23,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/seal"
-	"github.com/walfs/walfs/chain"
-	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
-)
-
-// The errors that callers branch on.
-var (
-	// ErrTakenOver reports that another machine writes this drive now. The
-	// drive must be served read-only.
-	ErrTakenOver = errors.New("another machine has taken over the drive")
-	// ErrNoAnchor reports a drive whose anchor is not on the ledger.
-	ErrNoAnchor = errors.New("drive has no anchor on the ledger")
-	// ErrOutboxLost reports a segment whose sealed bytes are gone or damaged.
-	ErrOutboxLost = errors.New("sealed segment is lost")
-	// ErrStagingLost reports a file whose staged content is gone.
-	ErrStagingLost = errors.New("staged content is lost")
-	// ErrStopped reports that Run has returned.
-	ErrStopped = errors.New("committer has stopped")
-	// ErrTrailerTooLong reports more changed names than an anchor's window can lead to.
-	ErrTrailerTooLong = errors.New("trailer spans too many segments")
-)
-
-// Config says what a committer works with. All but Policy, Stage and Log are required.
-type Config struct {
-	Index   *index.DB
-	Staging *staging.Dir
-	Blobs   *blobstore.Client
-	Keys    *seal.Keyring
-	Ledger  chain.Ledger
-	Policy  Policy
-	// Stage is called before and after each step of a segment, for crash
-	// tests: before-outbox, after-outbox, after-commit, and before and after
-	// each of register, store, certify and finish. Nil: nothing is called.
-	Stage func(name string)
-	Log   *slog.Logger // nil means silent
-}
-
-// Policy says when and how segments are made. A zero field means its default.
-type Policy struct {
-	Quiet    time.Duration // without changes until a segment is cut
-	MaxAge   time.Duration // of the oldest change when a segment is cut
-	OpenAge  time.Duration // after which a file that stays open for writing is packed
-	Fill     int64         // bytes waiting that make a segment due at once; 0: a full segment
-	Outbox   int64         // bytes of sealed segments that may wait to be certified and anchored
-	Epochs   uint32        // of storage to pay for
-	Parallel int           // Puts at a time
-}
-
-// The defaults of a Policy: those of an embedded drive.
-const (
-	DefaultQuiet    = time.Second
-	DefaultMaxAge   = 30 * time.Second
-	DefaultOpenAge  = 5 * time.Minute
-	DefaultOutbox   = 256 << 20
-	DefaultEpochs   = 26
-	DefaultParallel = 2
 )
 
 // Committer packs, stores and certifies what is staged. Its methods may be called concurrently.
@@ -129,28 +73,6 @@ func New(ctx context.Context, cfg Config) (*Committer, error) {
 	return c, nil
 }
 
-func (p *Policy) setDefaults(capacity int64) {
-	for field, value := range map[*time.Duration]time.Duration{
-		&p.Quiet: DefaultQuiet, &p.MaxAge: DefaultMaxAge, &p.OpenAge: DefaultOpenAge,
-	} {
-		if *field <= 0 {
-			*field = value
-		}
-	}
-	if p.Fill <= 0 {
-		p.Fill = capacity
-	}
-	if p.Outbox <= 0 {
-		p.Outbox = DefaultOutbox
-	}
-	if p.Epochs == 0 {
-		p.Epochs = DefaultEpochs
-	}
-	if p.Parallel <= 0 {
-		p.Parallel = DefaultParallel
-	}
-}
-
 // Run commits until ctx ends and then returns nil. It returns ErrTakenOver
 // when this machine may no longer write. Trouble with nodes, ledger or disk
 // does not end it: see Status.
@@ -166,8 +88,7 @@ func (c *Committer) Run(ctx context.Context) error {
 	group.Go(func() error { return c.finishAll(running) })
 	group.Go(func() error { return c.settleAll(running, underway) })
 	err = group.Wait()
-	c.trouble.stop(errors.Join(ErrStopped, err))
-	c.changed.raise()
+	c.stopped(err)
 	if ctx.Err() != nil && !errors.Is(err, ErrTakenOver) {
 		return nil
 	}
@@ -181,7 +102,7 @@ func (c *Committer) packAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p := &packer{c: c, draining: draining}
+		p := newPacker(c, draining)
 		err = p.pass(ctx)
 		c.passed(p, err)
 		if ctx.Err() != nil {
@@ -203,9 +124,6 @@ func (c *Committer) packAll(ctx context.Context) error {
 // cut although it is not full.
 func (p *packer) pass(ctx context.Context) error {
 	defer p.abandon()
-	if err := p.begin(ctx); err != nil {
-		return err
-	}
 	for more := true; more; {
 		var jobs []index.Job
 		var err error
@@ -247,10 +165,7 @@ func (p *packer) cut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.commit(ctx, trailer, segments); err != nil {
-		return err
-	}
-	return p.begin(ctx)
+	return p.commit(ctx, trailer, segments)
 }
 
 // putAll puts segments, several at a time. A segment that fails holds back the
@@ -328,7 +243,8 @@ func (c *Committer) finishAll(ctx context.Context) error {
 }
 
 // finish records what the anchor covers and lets go of it: first the index,
-// for good, then staging and outbox.
+// for good, then staging and outbox. The index tells of everything once; what
+// goes wrong then is made good at the next start.
 func (c *Committer) finish(ctx context.Context) error {
 	generation, due, err := c.anchored(ctx)
 	if err != nil || !due {
@@ -341,16 +257,11 @@ func (c *Committer) finish(ctx context.Context) error {
 	}
 	c.stage("after-finish")
 	for _, f := range files {
-		if err := c.finishFile(ctx, f); err != nil {
-			return err
-		}
+		c.finishFile(ctx, f)
 		c.drains.finished(f.Ino, generation)
 	}
 	for _, number := range segments {
-		if err := c.cfg.Staging.RemoveOutbox(number); err != nil {
-			return fmt.Errorf("finish segment %d: %w", number, err)
-		}
-		c.flights.finished(number)
+		c.finishSegment(number)
 	}
 	c.log.Debug("segments finished", "op", "finish", "segments", len(segments), "files", len(files))
 	c.moving.finished(generation)

@@ -14,6 +14,14 @@ import (
 // cutTrailer asks the index for the trailer of the open segment. It returns nil
 // when neither content nor rows wait to be published.
 func (p *packer) cutTrailer(ctx context.Context) (*index.Trailer, []byte, error) {
+	if len(p.plain) == 0 && len(p.done) == 0 {
+		if waiting, err := p.c.cfg.Index.Pending(ctx); err != nil || !waiting.Names {
+			return nil, nil, err
+		}
+	}
+	if err := p.begin(ctx); err != nil {
+		return nil, nil, err
+	}
 	completed := make([]index.Packed, len(p.done))
 	for i, par := range p.done {
 		completed[i] = par.packed()
@@ -131,7 +139,7 @@ func (p *packer) commit(ctx context.Context, trailer *index.Trailer, segments []
 	}
 	p.c.log.Debug("segment packed", "op", "commit", "generation", trailer.Generation,
 		"segments", len(segments), "size", len(p.plain), "files", len(p.done), "names", len(trailer.Names))
-	p.done = nil
+	p.end()
 	p.c.changed.raise()
 	return nil
 }

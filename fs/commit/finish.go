@@ -13,24 +13,26 @@ import (
 
 // finishFile tells staging that what it packed of a file is certified. A file
 // without newer changes becomes a clean copy, which may be evicted.
-func (c *Committer) finishFile(ctx context.Context, f index.FinishedFile) error {
+func (c *Committer) finishFile(ctx context.Context, f index.FinishedFile) {
 	file, ok, err := c.cfg.Staging.Lookup(f.Ino)
+	if err == nil && ok {
+		err = file.Finished()
+		if err == nil && f.Clean {
+			err = c.copied(ctx, file)
+		}
+		file.Release()
+	}
 	if err != nil {
-		// What cannot be looked at is not evicted either.
-		c.log.Warn("staging file is not told", "ino", f.Ino, "err", err)
-		return nil
+		c.log.Warn("staging file is not told", "op", "finish", "ino", f.Ino, "err", err)
 	}
-	if !ok {
-		return nil
+}
+
+// finishSegment removes a segment from the outbox.
+func (c *Committer) finishSegment(number uint64) {
+	if err := c.cfg.Staging.RemoveOutbox(number); err != nil {
+		c.log.Warn("outbox file is left behind", "op", "finish", "segment", number, "err", err)
 	}
-	defer file.Release()
-	if err := file.Finished(); err != nil {
-		return fmt.Errorf("finish inode %d: %w", f.Ino, err)
-	}
-	if !f.Clean {
-		return nil
-	}
-	return c.copied(ctx, file)
+	c.flights.finished(number)
 }
 
 // copied registers the clean copy of a file.

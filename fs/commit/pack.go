@@ -32,7 +32,7 @@ type packer struct {
 	c        *Committer
 	draining bool // files open for writing are taken too
 
-	number   uint64    // of the open segment
+	number   uint64    // of the open segment; 0: none is open
 	plain    []byte    // its extent bytes so far
 	reserved int       // bytes that its trailer will need, estimated
 	done     []*parcel // the versions that it completes
@@ -43,24 +43,36 @@ type packer struct {
 	piece []byte
 }
 
-// begin opens the next segment, once there is room for it.
-func (p *packer) begin(ctx context.Context) (err error) {
+func newPacker(c *Committer, draining bool) *packer {
+	return &packer{c: c, draining: draining, seen: map[index.Ino]bool{}}
+}
+
+// begin opens the next segment, if none is open, once there is room for it.
+func (p *packer) begin(ctx context.Context) error {
+	if p.number != 0 {
+		return nil
+	}
 	if err := p.c.flights.room(ctx); err != nil {
 		return err
 	}
-	if p.number, err = p.c.cfg.Index.NextSegment(ctx); err != nil {
+	number, err := p.c.cfg.Index.NextSegment(ctx)
+	if err != nil {
 		return fmt.Errorf("number of the next segment: %w", err)
 	}
+	p.number = number
 	if p.plain == nil {
 		p.plain = make([]byte, 0, p.c.capacity)
 		p.piece = make([]byte, index.HashRange)
-		p.seen = map[index.Ino]bool{}
 	}
-	p.plain, p.reserved, p.done = p.plain[:0], 0, nil
+	return nil
+}
+
+// end closes the open segment, which is committed.
+func (p *packer) end() {
+	p.number, p.plain, p.reserved, p.done = 0, p.plain[:0], 0, nil
 	if p.open != nil {
 		p.open.start, p.open.fresh = 0, nil
 	}
-	return nil
 }
 
 // claim returns the next jobs, and whether there may be more.
@@ -162,6 +174,9 @@ func (p *packer) fill(ctx context.Context, par *parcel) error {
 // store packs a range that lies within one hash range: as the old extents if it
 // did not change after all, else as holes and data.
 func (p *packer) store(ctx context.Context, par *parcel, off, n int64) error {
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
 	b := p.piece[:n]
 	if got, err := par.pack.ReadAt(b, off); int64(got) < n {
 		return &fileError{fmt.Errorf("read %d bytes at %d: %w", n, off, err)}
@@ -188,6 +203,9 @@ func (p *packer) store(ctx context.Context, par *parcel, off, n int64) error {
 // add appends data to the open segment, and to the next ones where it is full.
 func (p *packer) add(ctx context.Context, par *parcel, b []byte, off int64) error {
 	for len(b) > 0 {
+		if err := p.begin(ctx); err != nil {
+			return err
+		}
 		n := min(int64(len(b)), p.room())
 		if n < int64(len(b)) {
 			n -= n % staging.BlockSize

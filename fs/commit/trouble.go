@@ -24,15 +24,16 @@ func (t *trouble) note(err error) {
 	t.last = err
 }
 
-// stop notes that Run has returned.
-func (t *trouble) stop(err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.end = err
+// stopped notes that Run ends, and tells those who wait.
+func (c *Committer) stopped(err error) {
+	c.trouble.mu.Lock()
+	c.trouble.end = fmt.Errorf("%w: %w", ErrStopped, err)
+	c.trouble.mu.Unlock()
+	c.changed.raise()
 }
 
-// stopped returns why nothing is committed any more, or nil.
-func (t *trouble) stopped() error {
+// ended returns why nothing is committed any more, or nil.
+func (t *trouble) ended() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.end

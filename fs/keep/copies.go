@@ -39,7 +39,7 @@ const (
 	// evictTogether is how many copies are evicted at a time.
 	evictTogether = 32
 	// trimEvery is how often the budget is looked at although nobody called.
-	trimEvery = time.Minute
+	trimEvery = 10 * time.Second
 )
 
 // NewCopies makes the keeper of clean copies.

@@ -1,0 +1,88 @@
+package commit
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/blobstore/seal"
+	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
+)
+
+// The errors that callers branch on.
+var (
+	// ErrTakenOver reports that another machine writes this drive now. The
+	// drive must be served read-only.
+	ErrTakenOver = errors.New("another machine has taken over the drive")
+	// ErrNoAnchor reports a drive whose anchor is not on the ledger.
+	ErrNoAnchor = errors.New("drive has no anchor on the ledger")
+	// ErrOutboxLost reports a segment whose sealed bytes are gone or damaged.
+	ErrOutboxLost = errors.New("sealed segment is lost")
+	// ErrStagingLost reports a file whose staged content is gone.
+	ErrStagingLost = errors.New("staged content is lost")
+	// ErrStopped reports that Run has returned.
+	ErrStopped = errors.New("committer has stopped")
+	// ErrTrailerTooLong reports more changed names than an anchor's window can lead to.
+	ErrTrailerTooLong = errors.New("trailer spans too many segments")
+)
+
+// Config says what a committer works with. All but Policy, Stage and Log are required.
+type Config struct {
+	Index   *index.DB
+	Staging *staging.Dir
+	Blobs   *blobstore.Client
+	Keys    *seal.Keyring
+	Ledger  chain.Ledger
+	Policy  Policy
+	// Stage is called before and after each step of a segment, for crash
+	// tests: before-outbox, after-outbox, after-commit, and before and after
+	// each of register, store, certify and finish. Nil: nothing is called.
+	Stage func(name string)
+	Log   *slog.Logger // nil means silent
+}
+
+// Policy says when and how segments are made. A zero field means its default.
+type Policy struct {
+	Quiet    time.Duration // without changes until a segment is cut
+	MaxAge   time.Duration // of the oldest change when a segment is cut
+	OpenAge  time.Duration // after which a file that stays open for writing is packed
+	Fill     int64         // bytes waiting that make a segment due at once; 0: a full segment
+	Outbox   int64         // bytes of sealed segments that may wait to be certified and anchored
+	Epochs   uint32        // of storage to pay for
+	Parallel int           // Puts at a time
+}
+
+// The defaults of a Policy: those of an embedded drive.
+const (
+	DefaultQuiet    = time.Second
+	DefaultMaxAge   = 30 * time.Second
+	DefaultOpenAge  = 5 * time.Minute
+	DefaultOutbox   = 256 << 20
+	DefaultEpochs   = 26
+	DefaultParallel = 2
+)
+
+func (p *Policy) setDefaults(capacity int64) {
+	for field, value := range map[*time.Duration]time.Duration{
+		&p.Quiet: DefaultQuiet, &p.MaxAge: DefaultMaxAge, &p.OpenAge: DefaultOpenAge,
+	} {
+		if *field <= 0 {
+			*field = value
+		}
+	}
+	if p.Fill <= 0 {
+		p.Fill = capacity
+	}
+	if p.Outbox <= 0 {
+		p.Outbox = DefaultOutbox
+	}
+	if p.Epochs == 0 {
+		p.Epochs = DefaultEpochs
+	}
+	if p.Parallel <= 0 {
+		p.Parallel = DefaultParallel
+	}
+}
