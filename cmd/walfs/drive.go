@@ -66,7 +66,7 @@ func (a *app) openDrive(ctx context.Context, h home, log *slog.Logger) (d *drive
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	if err := d.lock(); err != nil {
+	if err := d.lock(ctx); err != nil {
 		return d, err
 	}
 	if d.config, err = loadConfig(h, a.getenv); err != nil {
@@ -113,8 +113,8 @@ func (a *app) openHomeKeys(ctx context.Context, h home, c config) (keys, error) 
 	return openKeys(h.key(), h.wallet(), ids)
 }
 
-func (d *drive) lock() error {
-	lock, err := takeLock(d.home)
+func (d *drive) lock(ctx context.Context) error {
+	lock, err := takeLock(ctx, d.home)
 	if err != nil {
 		return err
 	}

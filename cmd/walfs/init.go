@@ -112,7 +112,7 @@ func (a *app) initDrive(ctx context.Context, h home, o initOptions) (made madeDr
 	if err := h.make(); err != nil {
 		return made, err
 	}
-	lock, err := takeLock(h)
+	lock, err := takeLock(ctx, h)
 	if err != nil {
 		return made, err
 	}

@@ -93,7 +93,7 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 	if err := h.make(); err != nil {
 		return r, err
 	}
-	lock, err := takeLock(h)
+	lock, err := takeLock(ctx, h)
 	if err != nil {
 		return r, err
 	}
