@@ -1,0 +1,348 @@
+package fs_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/walfs/walfs/blobstore/seal"
+	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/fs"
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
+)
+
+var ctx = context.Background()
+
+// blobs are sealed segments in a folder; the network is the only thing here
+// that is not real.
+type blobs struct {
+	dir   string
+	fault atomic.Value // string: "", "broken", "hung", "corrupt"
+	reads atomic.Int64
+}
+
+func (b *blobs) path(id walrus.BlobID) string {
+	return filepath.Join(b.dir, strconv.FormatUint(binary.LittleEndian.Uint64(id[:]), 10))
+}
+
+func (b *blobs) ReadAt(ctx context.Context, id walrus.BlobID, p []byte, off int64) (int, error) {
+	b.reads.Add(1)
+	switch b.fault.Load() {
+	case "broken":
+		return 0, errors.New("too few nodes")
+	case "hung":
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	f, err := os.Open(b.path(id))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	n, err := f.ReadAt(p, off)
+	if b.fault.Load() == "corrupt" && n > 0 {
+		p[n/2] ^= 1
+	}
+	return n, err
+}
+
+// server is what a mount needs, and a committer that is as simple as can be.
+type server struct {
+	db      *index.DB
+	staging *staging.Dir
+	blobs   *blobs
+	keys    *seal.Keyring
+	fs      *fs.FS
+	room    atomic.Int64 // bytes that may still be staged; negative: no limit
+	woken   atomic.Int64
+}
+
+func serve(home string) (err error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	s := &server{blobs: &blobs{dir: filepath.Join(home, "blobs")}}
+	s.blobs.fault.Store("")
+	s.room.Store(-1)
+	if err := os.MkdirAll(s.blobs.dir, 0o700); err != nil {
+		return err
+	}
+	if s.db, err = index.Open(ctx, index.Config{Path: filepath.Join(home, "index.db"), Log: log}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.db.Close()) }()
+	if _, err := s.db.Drive(ctx); errors.Is(err, index.ErrNoDrive) {
+		err = s.db.Init(ctx, index.Drive{ID: [16]byte{1}, Writer: [16]byte{2}})
+		if err != nil {
+			return err
+		}
+	}
+	rebooted, err := s.db.Boot(ctx, os.Getenv("WALFS_TEST_BOOT"))
+	if err != nil {
+		return err
+	}
+	c := staging.Config{Dir: filepath.Join(home, "staging"), Log: log}
+	if s.staging, err = staging.Open(c.WithIndex(s.db)); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.staging.Close()) }()
+	s.keys = seal.NewKeyring(1, seal.Key{1, 2, 3})
+	timeout := 30 * time.Second
+	if os.Getenv("WALFS_TEST_TIMEOUT") != "" {
+		if timeout, err = time.ParseDuration(os.Getenv("WALFS_TEST_TIMEOUT")); err != nil {
+			return err
+		}
+	}
+	s.fs, err = fs.New(fs.Config{
+		Index: s.db, Staging: s.staging, Blobs: s.blobs, Keys: s.keys, Log: log, ReadTimeout: timeout,
+		Wake: func() { s.woken.Add(1) },
+		Room: fs.Room{Take: s.take, Space: func() fs.Space { return fs.Space{Total: 1 << 40, Free: 1 << 39} }},
+	})
+	if err != nil {
+		return err
+	}
+	return s.serve(rebooted)
+}
+
+func (s *server) take(n int64) error {
+	for {
+		left := s.room.Load()
+		if left < 0 {
+			return nil
+		}
+		if n > left || n == 0 && left == 0 {
+			return fs.ErrNoRoom
+		}
+		if s.room.CompareAndSwap(left, left-n) {
+			return nil
+		}
+	}
+}
+
+func (s *server) serve(rebooted bool) error {
+	found, err := s.fs.Recover(ctx, rebooted)
+	if err != nil {
+		return err
+	}
+	mount, err := s.fs.Mount(fs.MountOptions{
+		Dir: os.Getenv("WALFS_TEST_MNT"), Name: "test", AllowOther: os.Geteuid() == 0,
+		Options: strings.Fields(os.Getenv("WALFS_TEST_OPTIONS")),
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("ok %+v\n", found)
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		command, arg, _ := strings.Cut(lines.Text(), " ")
+		if command == "unmount" {
+			break
+		}
+		answer, err := s.do(command, arg)
+		if err != nil {
+			fmt.Println("error", err)
+			continue
+		}
+		fmt.Println("ok", answer)
+	}
+	if err := mount.Unmount(); err != nil {
+		fmt.Println("error", err)
+		return err
+	}
+	fmt.Println("ok")
+	return nil
+}
+
+func (s *server) do(command, arg string) (answer any, err error) {
+	switch command {
+	case "publish":
+		return s.publish()
+	case "certify":
+		return "", s.certify()
+	case "evict":
+		return s.evict()
+	case "blobs":
+		s.blobs.fault.Store(arg)
+		return "", nil
+	case "reads":
+		return s.blobs.reads.Load(), nil
+	case "room":
+		n, err := strconv.ParseInt(arg, 10, 64)
+		s.room.Store(n)
+		return "", err
+	case "readonly":
+		s.fs.SetReadOnly(arg == "on")
+		return "", nil
+	case "staged":
+		return len(s.staging.Inos()), nil
+	case "orphans":
+		inos, err := s.db.Orphans(ctx)
+		return len(inos), err
+	case "check":
+		problems, err := s.db.Check(ctx)
+		return strings.Join(problems, "; "), err
+	}
+	return "", fmt.Errorf("no command %q", command)
+}
+
+// publish packs all that is queued into one segment.
+func (s *server) publish() (int, error) {
+	jobs, err := s.db.Claim(ctx, 1<<20, time.Now())
+	if err != nil {
+		return 0, err
+	}
+	number, err := s.db.NextSegment(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var plain []byte
+	var packed []index.Packed
+	var packs []*staging.Pack
+	for _, job := range jobs {
+		p, err := s.pack(job, number, &plain)
+		if err != nil {
+			return 0, err
+		}
+		if p == nil {
+			continue
+		}
+		packs = append(packs, p.pack)
+		packed = append(packed, p.Packed)
+	}
+	if err := s.cut(number, plain, packed); err != nil {
+		return 0, err
+	}
+	for _, p := range packs {
+		if err := p.Commit(); err != nil {
+			return 0, err
+		}
+	}
+	return len(packed), nil
+}
+
+type packed struct {
+	index.Packed
+	pack *staging.Pack
+}
+
+func (s *server) pack(job index.Job, number uint64, plain *[]byte) (*packed, error) {
+	file, ok, err := s.staging.Lookup(job.Ino)
+	if err != nil || !ok {
+		return nil, errors.Join(err, fmt.Errorf("inode %d: staged %t", job.Ino, ok))
+	}
+	defer file.Release()
+	p, err := file.Pack(ctx, file.Writers() > 0)
+	if err != nil {
+		return nil, err
+	}
+	out := &packed{index.Packed{Ino: job.Ino, Version: p.Version, Size: p.Size, Mtime: p.Mtime, Base: p.Base}, p}
+	for _, r := range p.Ranges() {
+		op := index.Op{Off: r.Off, Len: r.Len}
+		if !r.Hole {
+			b := make([]byte, r.Len)
+			if n, err := p.ReadAt(b, r.Off); n < len(b) {
+				p.Abort()
+				return nil, err
+			}
+			op.Segment, op.Pos = number, int64(len(*plain))
+			*plain = append(*plain, b...)
+		}
+		out.Ops = append(out.Ops, op)
+	}
+	if p.Moved() {
+		p.Abort()
+		return nil, nil
+	}
+	return out, nil
+}
+
+func (s *server) cut(number uint64, plain []byte, done []index.Packed) error {
+	trailer, err := s.db.CutTrailer(ctx, done)
+	if err != nil {
+		return err
+	}
+	sealed, err := s.keys.Seal(plain, seal.Options{})
+	if err != nil {
+		return err
+	}
+	header, err := seal.ParseHeader(sealed)
+	if err != nil {
+		return err
+	}
+	var id walrus.BlobID
+	binary.LittleEndian.PutUint64(id[:], number)
+	if err := os.WriteFile(s.blobs.path(id), sealed, 0o600); err != nil {
+		return err
+	}
+	return s.db.CommitSegments(ctx, index.Commit{Trailer: trailer, Packed: done, Segments: []index.SegmentRow{{
+		Number: number, Generation: number, Parts: 1, Blob: id, Size: int64(len(sealed)),
+		Header: header, Stage: walrus.Encoded, PackedAt: time.Now(),
+	}}})
+}
+
+// evict removes what staging holds of files that are published as they are.
+func (s *server) evict() (int, error) {
+	evicted := 0
+	for _, ino := range s.staging.Inos() {
+		attr, err := s.db.Get(ctx, ino)
+		if err != nil {
+			return 0, err
+		}
+		if attr.Dirty {
+			continue
+		}
+		if err := s.staging.Remove(ino); err != nil {
+			return 0, err
+		}
+		evicted++
+	}
+	return evicted, nil
+}
+
+// certify makes all segments certified and the anchor cover them.
+func (s *server) certify() error {
+	rows, err := s.db.Segments(ctx, index.SegmentFilter{Below: walrus.Certified})
+	if err != nil {
+		return err
+	}
+	var ids []walrus.BlobID
+	for _, row := range rows {
+		ids = append(ids, row.Blob)
+	}
+	anchor, err := s.db.NextAnchor(ctx, ids)
+	if err != nil || anchor == nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := s.db.Checkpoint(ctx, row.Number, walrus.Receipt{Stage: walrus.Certified, Blob: row.Blob}); err != nil {
+			return err
+		}
+	}
+	if err := s.db.AnchorMoved(ctx, *anchor, anchor.Generation); err != nil {
+		return err
+	}
+	files, _, err := s.db.Finish(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		file, ok, err := s.staging.Lookup(f.Ino)
+		if err != nil || !ok {
+			return err
+		}
+		err = file.Finished()
+		file.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
