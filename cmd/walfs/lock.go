@@ -69,6 +69,6 @@ func inUse(h home) error {
 	if pid, err := os.ReadFile(h.lock()); err == nil && len(pid) > 0 {
 		who = "process " + strings.TrimSpace(string(pid))
 	}
-	return ui.Errorf(ui.InUse, "the drive in %s is in use by %s", h.dir, who).
+	return ui.Errorf(ui.InUse, "in use: %s has the drive in %s open", who, h.dir).
 		WithHint("walfs umount ends a mount; walfs status shows where it is")
 }
