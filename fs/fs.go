@@ -70,8 +70,9 @@ type Config struct {
 	ReadTimeout time.Duration // until a read gives up; 0: DefaultReadTimeout
 }
 
-// DefaultReadTimeout is how long a read waits for content that is not here.
-const DefaultReadTimeout = 30 * time.Second
+// DefaultReadTimeout is how long a fetch waits for content that is not here.
+// With what the kernel asks again, see patience, a read(2) ends within 30 s.
+const DefaultReadTimeout = 28 * time.Second
 
 // FS is a drive as a file system.
 type FS struct {
@@ -84,7 +85,8 @@ type FS struct {
 	kicked   atomic.Bool
 
 	// deadline returns the context of one fetch; stop ends them all.
-	deadline func() (context.Context, context.CancelFunc)
+	deadline func(time.Duration) (context.Context, context.CancelFunc)
+	patience patience
 	stop     context.CancelFunc
 	fetches  sync.WaitGroup
 
@@ -120,7 +122,7 @@ func New(c Config) (*FS, error) {
 	}
 	base, stop := context.WithCancel(context.Background())
 	fs.stop = stop
-	fs.deadline = func() (context.Context, context.CancelFunc) { return context.WithTimeout(base, c.ReadTimeout) }
+	fs.deadline = func(d time.Duration) (context.Context, context.CancelFunc) { return context.WithTimeout(base, d) }
 	return fs, nil
 }
 

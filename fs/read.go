@@ -89,7 +89,7 @@ type fetch struct {
 
 // startFetch begins to read n bytes of published content at off.
 func (fs *FS) startFetch(ino index.Ino, off int64, n int) *fetch {
-	g := &fetch{done: make(chan struct{}), timeout: fs.cfg.ReadTimeout}
+	g := &fetch{done: make(chan struct{}), timeout: fs.patience.of(ino, fs.cfg.ReadTimeout)}
 	fs.mu.Lock()
 	stopped := fs.stopped
 	if !stopped {
@@ -104,12 +104,13 @@ func (fs *FS) startFetch(ino index.Ino, off int64, n int) *fetch {
 	go func() {
 		defer fs.fetches.Done()
 		defer close(g.done)
-		ctx, cancel := fs.deadline()
+		ctx, cancel := fs.deadline(g.timeout)
 		defer cancel()
 		p := make([]byte, n)
 		if g.err = fs.readPublished(ctx, ino, p, off); g.err == nil {
 			g.p = p
 		}
+		fs.patience.note(ino, g.err != nil && ctx.Err() != nil)
 	}()
 	return g
 }
