@@ -40,10 +40,13 @@ func findMount(table, dir string) (kind string) {
 	return kind
 }
 
-// dead reports whether dir is a mount whose process is gone.
+// dead reports whether dir is a mount whose process is gone. It asks for what the kernel
+// has in no cache: it goes on answering stat for a while. A process that is just ending
+// has its last requests aborted.
 func dead(dir string) bool {
-	var st unix.Stat_t
-	return errors.Is(unix.Stat(dir, &st), unix.ENOTCONN)
+	var st unix.Statfs_t
+	err := unix.Statfs(dir, &st)
+	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
 }
 
 // prepareMountPoint makes dir ready to be mounted on: it takes away a dead mount of ours,
