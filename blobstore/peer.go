@@ -25,9 +25,14 @@ const (
 // Problem is what a node did wrong.
 type Problem struct {
 	Node  string
-	Wrong int             // answers that did not match the blob ID, or signatures that did not verify
-	Last  walrus.SliverID // the last such sliver; axis 2 stands for metadata, a zero ID for a signature
+	Wrong int // answers that did not match the blob ID, or signatures that did not verify
+	// Slivers are those that did not, each once, at most maxNamed; axis 2
+	// stands for metadata, a zero ID for a signature. Read only.
+	Slivers []walrus.SliverID
 }
+
+// maxNamed is how many wrong slivers of a node are remembered by name.
+const maxNamed = 256
 
 // peer is a node and how it behaves.
 type peer struct {
@@ -96,7 +101,9 @@ func (c *Client) wrong(m *walrus.Member, id walrus.SliverID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.problem.Wrong++
-	p.problem.Last = id
+	if len(p.problem.Slivers) < maxNamed && !slices.Contains(p.problem.Slivers, id) {
+		p.problem.Slivers = append(p.problem.Slivers, id)
+	}
 	c.cfg.Log.Error("node gave wrong bytes", "node", m.Name, "sliver", id)
 }
 

@@ -89,12 +89,16 @@ const (
 	Secondary Axis = 1 // a column, n-2f symbols
 )
 
-// String returns "primary" or "secondary", as paths spell it.
+// String returns "primary" or "secondary", as paths spell it, and "metadata"
+// for what is no sliver but kept among them.
 func (a Axis) String() string {
-	if a == Primary {
+	switch a {
+	case Primary:
 		return "primary"
+	case Secondary:
+		return "secondary"
 	}
-	return "secondary"
+	return "metadata"
 }
 
 // SliverID names one sliver of one blob. Index is the sliver's own index, not

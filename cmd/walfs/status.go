@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,10 @@ type nodeStatus struct {
 	Bytes       int64  `json:"bytes"`
 	SliverReads uint64 `json:"sliver_reads"`
 	BadSlots    int    `json:"bad_slots"`
-	Dir         string `json:"dir"`
+	// BadSlivers names what is damaged on the node or was answered wrongly, as
+	// blob/axis/index; axis 2 is metadata. At most maxListed of each.
+	BadSlivers []string `json:"bad_slivers,omitempty"`
+	Dir        string   `json:"dir"`
 }
 
 func newStatusCommand(a *app) *cobra.Command {
@@ -119,11 +123,31 @@ func (s *status) addNodes(all []embedded.NodeStatus) {
 	}
 }
 
+// maxListed is how many bad slivers of a node are listed by name, maxShown how
+// many of them a problem's line names.
+const (
+	maxListed = 256
+	maxShown  = 3
+)
+
 func newNodeStatus(n embedded.NodeStatus) nodeStatus {
-	return nodeStatus{
+	s := nodeStatus{
 		Name: n.Name, State: n.State, Reason: n.Reason, Shards: n.Shards, Blobs: n.Blobs, Bytes: n.Bytes,
 		SliverReads: n.SliverReads, BadSlots: len(n.BadSlots), Dir: n.Dir,
 	}
+	for _, bad := range n.BadSlots[:min(len(n.BadSlots), maxListed)] {
+		s.BadSlivers = append(s.BadSlivers, bad.ID.String())
+	}
+	return s
+}
+
+// firstOf names the first slivers of a list.
+func firstOf(names []string) string {
+	text := strings.Join(names[:min(len(names), maxShown)], ", ")
+	if len(names) > maxShown {
+		text += ", …"
+	}
+	return text
 }
 
 // addLedger adds what the ledger says; that it does not answer is a problem, not an error.
@@ -157,7 +181,7 @@ func (d *drive) addProblems(s *status) {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s is down: %s", n.Name, n.Reason))
 		}
 		if n.BadSlots > 0 {
-			s.Problems = append(s.Problems, fmt.Sprintf("%s has %d damaged slivers", n.Name, n.BadSlots))
+			s.Problems = append(s.Problems, fmt.Sprintf("%s has %d damaged slivers: %s", n.Name, n.BadSlots, firstOf(n.BadSlivers)))
 		}
 	}
 	g := walrus.Geometry{Shards: shards}
@@ -168,7 +192,14 @@ func (d *drive) addProblems(s *status) {
 		s.Problems = append(s.Problems, fmt.Sprintf("%d of %d shards are up: storing needs %d", up, shards, g.Quorum()))
 	}
 	for _, p := range d.blobs.Problems() {
-		s.Problems = append(s.Problems, fmt.Sprintf("%s gave %d wrong answers", p.Node, p.Wrong))
+		var names []string
+		for _, id := range p.Slivers {
+			names = append(names, id.String())
+		}
+		s.Problems = append(s.Problems, fmt.Sprintf("%s gave %d wrong answers: %s", p.Node, p.Wrong, firstOf(names)))
+		if i := slices.IndexFunc(s.Nodes, func(n nodeStatus) bool { return n.Name == p.Node }); i >= 0 {
+			s.Nodes[i].BadSlivers = append(s.Nodes[i].BadSlivers, names...)
+		}
 	}
 }
 
