@@ -40,7 +40,11 @@ func (fs *FS) flush(ctx context.Context) error {
 	stuck := fs.releaseStuck(ctx)
 	held, err := fs.cfg.Staging.SyncAll(ctx, fs.cfg.Staging.Unsynced())
 	if err == nil {
-		err = fs.cfg.Index.Barrier(ctx, held)
+		fs.synced = append(fs.synced, held...)
+		err = fs.cfg.Index.Barrier(ctx, fs.synced)
+	}
+	if err == nil {
+		fs.synced = nil
 	}
 	fs.touchCopies(ctx)
 	return errors.Join(stuck, err)
@@ -74,6 +78,16 @@ func (fs *FS) touchCopies(ctx context.Context) {
 	}
 }
 
+// abandon lets go of staging although handles are open that nobody will close.
+func (f *file) abandon() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.local != nil {
+		f.local.Release()
+		f.local = nil
+	}
+}
+
 // shutdown ends what the kernel, which is gone, has left open, and makes all
 // survive a power cut.
 func (fs *FS) shutdown(ctx context.Context) error {
@@ -89,6 +103,7 @@ func (fs *FS) shutdown(ctx context.Context) error {
 	var errs []error
 	for _, f := range open {
 		errs = append(errs, f.queue(ctx))
+		f.abandon()
 	}
 	fs.reapAll(ctx)
 	return errors.Join(append(errs, fs.flush(ctx))...)

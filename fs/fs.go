@@ -83,6 +83,7 @@ type FS struct {
 	windows  chan struct{} // one for each window that may be in memory
 	kicks    chan struct{} // something changed that no barrier has covered
 	kicked   atomic.Bool
+	synced   []index.Held // that no barrier has taken yet; the flusher's own
 
 	// deadline returns the context of one fetch; stop ends them all.
 	deadline func(time.Duration) (context.Context, context.CancelFunc)

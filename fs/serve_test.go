@@ -183,6 +183,15 @@ func (s *server) do(command, arg string) (answer any, err error) {
 		return "", nil
 	case "staged":
 		return len(s.staging.Inos()), nil
+	case "held": // whether a barrier has written down what staging holds
+		attr, err := s.db.Resolve(ctx, arg)
+		if err == nil {
+			_, err = s.db.HeldAt(ctx, attr.Ino)
+		}
+		if errors.Is(err, index.ErrNotExist) {
+			return "no", nil
+		}
+		return "yes", err
 	case "orphans":
 		inos, err := s.db.Orphans(ctx)
 		return len(inos), err
@@ -208,6 +217,9 @@ func (s *server) publish() (int, error) {
 	var packs []*staging.Pack
 	for _, job := range jobs {
 		p, err := s.pack(job, number, &plain)
+		if errors.Is(err, index.ErrNotExist) {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -236,7 +248,7 @@ type packed struct {
 func (s *server) pack(job index.Job, number uint64, plain *[]byte) (*packed, error) {
 	file, ok, err := s.staging.Lookup(job.Ino)
 	if err != nil || !ok {
-		return nil, errors.Join(err, fmt.Errorf("inode %d: staged %t", job.Ino, ok))
+		return nil, err // deleted meanwhile
 	}
 	defer file.Release()
 	p, err := file.Pack(ctx, file.Writers() > 0)

@@ -254,7 +254,7 @@ func TestSQLite(t *testing.T) {
 	for _, mode := range []string{"delete", "wal"} {
 		out := d.shell(`sqlite3 ` + mode + `.db 'PRAGMA journal_mode=` + mode + `; CREATE TABLE t(a, b);'
 			for i in 1 2 3 4 5; do
-			  sqlite3 ` + mode + `.db 'BEGIN; WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<500)
+			  sqlite3 -cmd '.timeout 30000' ` + mode + `.db 'BEGIN IMMEDIATE; WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<500)
 			    INSERT INTO t SELECT x, randomblob(100) FROM c; COMMIT; UPDATE t SET b=randomblob(90) WHERE a%7=0;' & done; wait || true
 			sqlite3 ` + mode + `.db 'PRAGMA integrity_check; SELECT count(*) > 0 FROM t'`)
 		if !strings.HasSuffix(out, "ok\n1") {

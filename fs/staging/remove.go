@@ -63,11 +63,12 @@ func (d *Dir) Shelve(ino index.Ino) error {
 	if d.open[ino] != nil {
 		return fmt.Errorf("shelve staging file %d: %w", ino, ErrBusy)
 	}
-	for _, path := range []string{d.mapPath(ino), d.dataPath(ino)} {
-		err := d.disk.rename(path, d.shelf(path))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("shelve staging file: %w", err)
-		}
+	err := d.disk.rename(d.mapPath(ino), d.shelf(d.mapPath(ino)))
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		err = d.disk.rename(d.dataPath(ino), d.shelf(d.dataPath(ino)))
+	}
+	if err != nil {
+		return fmt.Errorf("shelve staging file: %w", err)
 	}
 	d.bytes -= p.bytes
 	delete(d.present, ino)

@@ -170,16 +170,14 @@ func (d *Dir) scanFolder(folder string) error {
 	for _, e := range entries {
 		stem, ext, _ := strings.Cut(e.Name(), ".")
 		n, err := strconv.ParseUint(stem, 10, 64)
-		if err != nil || ext != "data" && ext != "map" {
-			if strings.HasSuffix(e.Name(), ".tmp") {
-				err = os.Remove(filepath.Join(folder, e.Name()))
-			} else {
-				d.log.Warn("unknown file in staging", "op", "scan")
-				err = nil
-			}
-			if err != nil {
+		switch {
+		case strings.HasSuffix(e.Name(), ".tmp"):
+			if err := os.Remove(filepath.Join(folder, e.Name())); err != nil {
 				return err
 			}
+			continue
+		case err != nil, ext != "data" && ext != "map", d.folder(index.Ino(n)) != folder:
+			d.log.Warn("unknown file in staging", "op", "scan")
 			continue
 		}
 		if ext == "map" {
