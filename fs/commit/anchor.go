@@ -122,6 +122,12 @@ func (c *Committer) anchorMoved(ctx context.Context, blob walrus.BlobID, version
 func (c *Committer) Reconcile(ctx context.Context) error { return c.reconcile(ctx) }
 
 func (c *Committer) reconcile(ctx context.Context) error {
+	err := c.compare(ctx)
+	c.trouble.anchorFailed(err)
+	return err
+}
+
+func (c *Committer) compare(ctx context.Context) error {
 	now, err := c.recorded(ctx)
 	if err != nil {
 		return err
@@ -160,11 +166,31 @@ func (c *Committer) adopt(ctx context.Context, now index.AnchorState, found chai
 	if found.Version < now.Version {
 		return fmt.Errorf("ledger has version %d, the index %d: %w", found.Version, now.Version, index.ErrStale)
 	}
+	if err := c.checkHistory(ctx, says); err != nil {
+		return err
+	}
 	if err := c.cfg.Index.AnchorMoved(ctx, says, found.Version); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
 	c.log.Info("anchor adopted from the ledger", "op", "anchor", "generation", says.Generation, "version", found.Version)
 	c.changed.raise()
+	return nil
+}
+
+// checkHistory returns index.ErrStale for an anchor of this writer that does
+// not tell the history of this index: one of the two is from a backup, or the
+// state folder was copied.
+func (c *Committer) checkHistory(ctx context.Context, says index.Anchor) error {
+	if says.Generation == 0 {
+		return nil
+	}
+	head, err := c.cfg.Index.Segments(ctx, index.SegmentFilter{Number: says.Generation})
+	if err != nil {
+		return fmt.Errorf("segment %d: %w", says.Generation, err)
+	}
+	if len(head) != 1 || head[0].Blob != says.Head {
+		return fmt.Errorf("generation %d, blob %s is not of this index: %w", says.Generation, says.Head, index.ErrStale)
+	}
 	return nil
 }
 

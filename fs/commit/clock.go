@@ -66,14 +66,16 @@ func poke(ch chan struct{}) {
 	}
 }
 
-// begin notes that a pass begins.
-func (k *clock) begin() {
+// begin notes that a pass begins, and reports whether it was asked for.
+func (k *clock) begin() (urgent bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	urgent = k.urgent
 	k.first, k.last, k.left.retry = time.Time{}, time.Time{}, time.Time{}
 	k.urgent = false
 	k.began = time.Now()
 	k.begun++
+	return urgent
 }
 
 // end notes what the pass left behind.
@@ -113,8 +115,7 @@ func (c *Committer) waitDue(ctx context.Context) (draining bool, err error) {
 	for {
 		wait, resting := c.dueIn(ctx)
 		if wait <= 0 {
-			c.clock.begin()
-			return c.drains.any(), nil
+			return c.clock.begin() && c.drains.any(), nil
 		}
 		var kick chan struct{} // changes make no difference unless it is the first
 		if resting {

@@ -258,13 +258,14 @@ func (c *Committer) finish(ctx context.Context) error {
 	c.stage("after-finish")
 	for _, f := range files {
 		c.finishFile(ctx, f)
-		c.drains.finished(f.Ino, generation)
 	}
 	for _, number := range segments {
 		c.finishSegment(number)
 	}
 	c.log.Debug("segments finished", "op", "finish", "segments", len(segments), "files", len(files))
+	c.drains.finished(generation)
 	c.moving.finished(generation)
+	c.trouble.note(nil)
 	c.changed.raise()
 	return nil
 }

@@ -236,9 +236,7 @@ func TestMovedWhilePacking(t *testing.T) {
 		case name == "before-outbox" && moves > 0 && moves < 5:
 			// The packer waits in this hook, in the midst of the file.
 			moves++
-			f := r.file(index.Root, "f")
-			r.writeAt(f, page(moves), 0)
-			r.done(f)
+			r.put("f", page(moves))
 		case name == "after-finish":
 			if b := r.restored().read("/f"); b != nil {
 				seen++

@@ -172,7 +172,7 @@ func (c *Committer) waitFor(ctx context.Context, d *drain, progress func(Progres
 		changed := c.changed.wait()
 		ok, err := done()
 		if err == nil && !ok {
-			err = c.trouble.ended()
+			err = c.trouble.lasting()
 		}
 		if last := ok || err != nil; progress != nil && (last || time.Since(told) >= reportEvery) {
 			told = time.Now()

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -109,13 +110,11 @@ func (ds *drains) found(ino index.Ino, size int64, generation uint64) {
 	}
 }
 
-// finished notes that a file is certified up to a generation.
-func (ds *drains) finished(ino index.Ino, generation uint64) {
+// finished notes that all up to a generation is certified.
+func (ds *drains) finished(generation uint64) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	if ds.storing[ino].generation <= generation {
-		delete(ds.storing, ino)
-	}
+	maps.DeleteFunc(ds.storing, func(_ index.Ino, t target) bool { return t.generation <= generation })
 }
 
 // packed tells those who wait what a generation has of their targets.

@@ -3,6 +3,8 @@ package commit_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -313,6 +315,52 @@ func TestStagingLost(t *testing.T) {
 	if got.read("/lost") != nil {
 		t.Errorf("a lost file was published")
 	}
+	problems := func() []string {
+		s, err := r.c.Status(context.Background())
+		r.must(err)
+		return s.Problems
+	}
+	if p := problems(); len(p) != 1 {
+		t.Errorf("problems: %q", p)
+	}
+	_, err := r.db.Unlink(context.Background(), index.Root, []byte("lost"))
+	r.must(err)
+	if p := problems(); len(p) != 0 {
+		t.Errorf("problems when the file is deleted: %q", p)
+	}
+	r.drain()
+}
+
+// An index that is older than the anchor, as from a backup, must not go on.
+func TestIndexFromBackup(t *testing.T) {
+	r := newRig(t, options{})
+	ctx := context.Background()
+	r.put("a", random(1, 1000))
+	r.drain()
+	backup := filepath.Join(t.TempDir(), "index.db")
+	r.must(r.db.Backup(ctx, backup))
+	r.put("b", random(2, 1000))
+	r.drain()
+	r.close()
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if err := os.Remove(filepath.Join(r.dir, "index.db"+suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	r.must(os.Rename(backup, filepath.Join(r.dir, "index.db")))
+	r.reopen(options{})
+	r.put("c", random(3, 1000))
+	r.awaitState("c", index.StateStoring) // in a segment of the same number
+	if err := r.c.Reconcile(ctx); !errors.Is(err, index.ErrStale) {
+		t.Errorf("reconcile: %v", err)
+	}
+	r.drainErr(index.ErrStale)
+	s, err := r.c.Status(ctx)
+	r.must(err)
+	if len(s.Problems) != 1 {
+		t.Errorf("problems: %q", s.Problems)
+	}
+	r.restored().same("/b", random(2, 1000))
 }
 
 // While nothing can be certified, segments pile up to a bound and no further.

@@ -178,11 +178,12 @@ func (p *packer) store(ctx context.Context, par *parcel, off, n int64) error {
 		return err
 	}
 	b := p.piece[:n]
-	if got, err := par.pack.ReadAt(b, off); int64(got) < n {
-		return &fileError{fmt.Errorf("read %d bytes at %d: %w", n, off, err)}
-	}
+	got, err := par.pack.ReadAt(b, off)
 	if par.moved() {
 		return errMoved
+	}
+	if int64(got) < n {
+		return &fileError{fmt.Errorf("read %d bytes at %d: %w", n, off, err)}
 	}
 	same, err := p.unchanged(ctx, par, b, off)
 	if err != nil || same {

@@ -99,7 +99,11 @@ func (r *rig) open(o options) {
 	}
 	var err error
 	o.network.Dir = filepath.Join(r.dir, "network")
-	r.net, err = embedded.Open(ctx, o.network)
+	r.await("the network to be free", func() bool {
+		// A test that starts a process has the lock, too, until exec.
+		r.net, err = embedded.Open(ctx, o.network)
+		return !errors.Is(err, embedded.ErrLocked)
+	})
 	r.must(err)
 	r.ledger = r.net.Ledger(owner)
 	if o.ledger != nil {

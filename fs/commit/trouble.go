@@ -1,8 +1,11 @@
 package commit
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -14,6 +17,7 @@ type trouble struct {
 	mu     sync.Mutex // guards the fields below
 	last   error
 	end    error               // Run has returned
+	anchor error               // the ledger's anchor is not the one of this index
 	files  map[index.Ino]error // that could not be packed
 	moving map[index.Ino]int   // how often a file was written while it was packed
 }
@@ -32,11 +36,22 @@ func (c *Committer) stopped(err error) {
 	c.changed.raise()
 }
 
-// ended returns why nothing is committed any more, or nil.
-func (t *trouble) ended() error {
+// anchorFailed notes how comparing anchor and index ended. What only a person
+// can put right is remembered until it is.
+func (t *trouble) anchorFailed(err error) {
+	lasting := errors.Is(err, ErrNoAnchor) || errors.Is(err, index.ErrAnchor) || errors.Is(err, index.ErrStale)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.end
+	if err == nil || lasting {
+		t.anchor = err
+	}
+}
+
+// lasting returns why nothing can be certified until a person does something, or nil.
+func (t *trouble) lasting() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return cmp.Or(t.end, t.anchor)
 }
 
 // fileFailed notes that a file cannot be packed.
@@ -107,19 +122,15 @@ func (c *Committer) Status(ctx context.Context) (Status, error) {
 		Jobs: waiting.Jobs, InFlight: waiting.Segments,
 		Dirty: usage.Dirty, Staged: usage.Staged, Storing: usage.Storing, Certified: usage.Certified,
 	}
-	anchor, err := c.recorded(ctx)
-	if err != nil {
-		s.Problems = append(s.Problems, err.Error())
-	} else if anchor.Anchor != nil {
+	if anchor, err := c.recorded(ctx); err == nil && anchor.Anchor != nil {
 		s.Generation = anchor.Anchor.Generation
 	}
-	s.Problems = append(s.Problems, c.flights.problems()...)
-	s.Problems = append(s.Problems, c.trouble.problems()...)
-	c.trouble.mu.Lock()
-	defer c.trouble.mu.Unlock()
-	if c.trouble.last != nil {
-		s.LastError = c.trouble.last.Error()
+	if err := c.trouble.lasting(); err != nil {
+		s.Problems = append(s.Problems, err.Error())
 	}
+	s.Problems = append(s.Problems, c.flights.problems()...)
+	s.Problems = append(s.Problems, c.fileProblems(ctx)...)
+	s.LastError = c.trouble.lastError()
 	return s, nil
 }
 
@@ -143,14 +154,30 @@ func (f *flights) problems() (list []string) {
 // warnAfter is after how many failed tries a segment is a problem.
 const warnAfter = 4
 
-func (t *trouble) problems() []string {
+func (t *trouble) lastError() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.files) == 0 {
+	if t.last == nil {
+		return ""
+	}
+	return t.last.Error()
+}
+
+// fileProblems says which files cannot be packed.
+func (c *Committer) fileProblems(ctx context.Context) []string {
+	c.trouble.mu.Lock()
+	files := maps.Clone(c.trouble.files)
+	c.trouble.mu.Unlock()
+	for ino := range files {
+		attr, err := c.cfg.Index.Get(ctx, ino)
+		if errors.Is(err, index.ErrNotExist) || err == nil && attr.Nlink == 0 {
+			c.trouble.settled(ino)
+			delete(files, ino)
+		}
+	}
+	if len(files) == 0 {
 		return nil
 	}
-	for ino, err := range t.files {
-		return []string{fmt.Sprintf("%d files cannot be packed; inode %d: %v", len(t.files), ino, err)}
-	}
-	return nil
+	first := slices.Min(slices.Collect(maps.Keys(files)))
+	return []string{fmt.Sprintf("%d files cannot be packed; inode %d: %v", len(files), first, files[first])}
 }
