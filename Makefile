@@ -23,7 +23,7 @@ build:
 
 mount:
 	@bash .ci/need gcc fusermount3:fuse3
-	@echo "building walfs (the first time takes a few minutes: SQLite is compiled)"
+	@[ -x bin/walfs ] || echo "building walfs; the first time takes a few minutes"
 	@$(MAKE) --no-print-directory build
 	@bin/walfs mount --background "$(DIR)"
 
