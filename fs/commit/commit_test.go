@@ -16,6 +16,7 @@ import (
 )
 
 func TestCapacity(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		shards int
 		want   int64
@@ -29,6 +30,7 @@ func TestCapacity(t *testing.T) {
 }
 
 func TestDrainAndRestore(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	ctx := context.Background()
 	files := map[string][]byte{
@@ -71,6 +73,7 @@ func TestDrainAndRestore(t *testing.T) {
 
 // Nothing is drained when nothing waits, and no segment is made for it.
 func TestDrainIdle(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	r.drain()
 	r.put("a", random(1, 100))
@@ -88,6 +91,7 @@ func TestDrainIdle(t *testing.T) {
 }
 
 func TestPlainDrive(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{plain: true})
 	want := random(1, 2_000_000)
 	r.put("a", want)
@@ -97,6 +101,7 @@ func TestPlainDrive(t *testing.T) {
 
 // A name in a segment of its own, after the quiet time, without anybody waiting.
 func TestNamesAlone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	r.dirOf("d")
 	deadline := time.Now().Add(20 * time.Second)
@@ -115,6 +120,7 @@ func TestNamesAlone(t *testing.T) {
 
 // What did not change is not stored again.
 func TestRewriteCostsWhatChanged(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	content := random(1, 5<<20+12345)
 	r.put("f", content)
@@ -161,7 +167,8 @@ func TestRewriteCostsWhatChanged(t *testing.T) {
 }
 
 func TestSmallFilesShareBlobs(t *testing.T) {
-	count, blobs := 2_000, 2
+	t.Parallel()
+	count, blobs := 1_000, 1
 	if os.Getenv("WALFS_SOAK") != "" {
 		count, blobs = 10_000, 6
 	}
@@ -191,6 +198,7 @@ func TestSmallFilesShareBlobs(t *testing.T) {
 
 // A file that is written all the time is packed from a copy, each version whole.
 func TestDrainWhileWriting(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	const size = 2 << 20
 	r.put("calm", random(1, 1000))
@@ -227,6 +235,7 @@ func TestDrainWhileWriting(t *testing.T) {
 
 // A file that is written while it is packed is not published until a version of it went in whole.
 func TestMovedWhilePacking(t *testing.T) {
+	t.Parallel()
 	const size = 2_500_000 // more than two segments
 	page := func(n byte) []byte { return bytes.Repeat([]byte{n}, size) }
 	var r *rig
@@ -257,6 +266,7 @@ func TestMovedWhilePacking(t *testing.T) {
 
 // Segments that were committed before a restart are not stored again with the file that they began.
 func TestPartials(t *testing.T) {
+	t.Parallel()
 	content := random(1, 5_000_000)
 	var r *rig
 	cuts := 0
@@ -296,6 +306,7 @@ func (r *rig) readStaged(ino index.Ino) byte {
 
 // Without a Drain a file open for writing waits until it was open for OpenAge.
 func TestOpenFilesWait(t *testing.T) {
+	t.Parallel()
 	policy := quick
 	policy.OpenAge = 300 * time.Millisecond
 	r := newRig(t, options{policy: policy})
@@ -323,6 +334,7 @@ func TestOpenFilesWait(t *testing.T) {
 
 // More names than fit beside the data go on in segments that follow.
 func TestTrailerSpansSegments(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{policy: commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}})
 	ctx := context.Background()
 	var want []string
@@ -359,6 +371,7 @@ func TestTrailerSpansSegments(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	r.put("a", random(1, 3_000_000))
 	r.put("b", random(2, 1000))

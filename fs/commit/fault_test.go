@@ -98,6 +98,7 @@ func (r *rig) drainErr(want error) *commit.PendingError {
 
 // A refused segment holds back the anchor, and not the storing of later ones.
 func TestRefusedSegment(t *testing.T) {
+	t.Parallel()
 	r, ledger := newFaulty(t, options{})
 	r.put("a", random(1, 100))
 	r.drain()
@@ -171,6 +172,7 @@ func (r *rig) await(what string, ok func() bool) {
 
 // An empty wallet is no busy loop, and paying it in is enough.
 func TestNoFunds(t *testing.T) {
+	t.Parallel()
 	r, ledger := newFaulty(t, options{})
 	ledger.set(func() { ledger.register = func(int) (error, error) { return chain.ErrNoFunds, nil } })
 	r.put("a", random(1, 100))
@@ -188,6 +190,7 @@ func TestNoFunds(t *testing.T) {
 
 // Answers that get lost after the ledger executed the transaction cost nothing.
 func TestLostAnswers(t *testing.T) {
+	t.Parallel()
 	r, ledger := newFaulty(t, options{})
 	lose := func(n int) (error, error) {
 		if n%5 != 0 { // more often than blobstore asks again
@@ -206,6 +209,7 @@ func TestLostAnswers(t *testing.T) {
 // The answer to a certification is lost, and the next batch is on its way
 // before it is known that it was executed.
 func TestLostAnswerBehindNextBatch(t *testing.T) {
+	t.Parallel()
 	r, ledger := newFaulty(t, options{})
 	certified := func(number uint64) bool {
 		rows, err := r.db.Segments(context.Background(), index.SegmentFilter{Number: number})
@@ -237,6 +241,7 @@ func TestLostAnswerBehindNextBatch(t *testing.T) {
 
 // Another machine that restores the drive takes it over; this one must stop.
 func TestTakenOver(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	ctx := context.Background()
 	r.put("a", random(1, 1000))
@@ -262,6 +267,7 @@ func TestTakenOver(t *testing.T) {
 
 // Sealed bytes that are gone come back from the nodes, or stop the drive loudly.
 func TestOutboxLost(t *testing.T) {
+	t.Parallel()
 	r, ledger := newFaulty(t, options{})
 	r.put("a", random(1, 1000))
 	r.drain()
@@ -302,6 +308,7 @@ func (r *rig) inoOf(name string) index.Ino {
 
 // A file whose staged bytes are gone is named; everything else is certified.
 func TestStagingLost(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{policy: crashPolicy})
 	r.put("lost", random(1, 1000))
 	r.must(r.stage.Discard(r.inoOf("lost")))
@@ -333,6 +340,7 @@ func TestStagingLost(t *testing.T) {
 
 // An index that is older than the anchor, as from a backup, must not go on.
 func TestIndexFromBackup(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	ctx := context.Background()
 	r.put("a", random(1, 1000))
@@ -365,6 +373,7 @@ func TestIndexFromBackup(t *testing.T) {
 
 // While nothing can be certified, segments pile up to a bound and no further.
 func TestOutboxIsBounded(t *testing.T) {
+	t.Parallel()
 	const full = 6 * 61440 // sealed bytes of a segment
 	for _, c := range []struct {
 		name     string
@@ -373,7 +382,7 @@ func TestOutboxIsBounded(t *testing.T) {
 		size     int
 	}{
 		{"bytes", 8*full - full/2, 8, 6 << 20},
-		{"segments", 1 << 40, index.MaxInFlight, 30 << 20},
+		{"segments", 1 << 40, index.MaxInFlight, 24 << 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			policy := quick
@@ -406,6 +415,7 @@ func (r *rig) awaitInFlight(n int) {
 
 // A Drain that is given up says what is left.
 func TestDrainGivenUp(t *testing.T) {
+	t.Parallel()
 	r, ledger := newFaulty(t, options{})
 	ledger.set(func() { ledger.register = func(int) (error, error) { return errLost, nil } })
 	r.put("a", random(1, 1000))

@@ -16,6 +16,7 @@ import (
 // TestHistory does random things to files and drains now and then. What is
 // restored from the network is then what a plain map remembers.
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	if s, err := strconv.ParseUint(os.Getenv("WALFS_SEED"), 10, 64); err == nil {
 		seed = s

@@ -25,6 +25,7 @@ func (m *machine) copiesOf(n int) []index.Copy {
 }
 
 func TestTrim(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.machine(t.TempDir())
 	ctx := context.Background()
@@ -104,6 +105,7 @@ func TestTrim(t *testing.T) {
 }
 
 func TestCopiesRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.machine(t.TempDir())
 	slivers, err := cache.Open(cache.Config{Dir: t.TempDir(), Budget: 1 << 20})

@@ -31,6 +31,7 @@ func (w *world) restore(dir string, change func(*keep.RestoreConfig)) (keep.Repo
 
 // A drive goes on where it was, on another machine, and its old one stops.
 func TestRestoreTakesOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	before := w.machine(t.TempDir())
 	a, b := content(1, 10_000), content(2, 2_000_000)
@@ -72,6 +73,7 @@ func TestRestoreTakesOver(t *testing.T) {
 
 // A reader leaves the drive to its writer.
 func TestRestoreReadOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.machine(t.TempDir())
 	m.put("a", content(1, 1000))
@@ -83,6 +85,7 @@ func TestRestoreReadOnly(t *testing.T) {
 }
 
 func TestRestoreEmptyDrive(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.machine(t.TempDir())
 	dir := t.TempDir()
@@ -98,6 +101,7 @@ func TestRestoreEmptyDrive(t *testing.T) {
 }
 
 func TestRestoreRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.machine(t.TempDir())
 	m.put("a", content(1, 1000))
@@ -126,6 +130,7 @@ func TestRestoreRefuses(t *testing.T) {
 
 // What an earlier index left in staging belongs to no version and goes to lost+found.
 func TestRestoreShelvesStaging(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.machine(t.TempDir())
 	m.put("a", content(1, 1000))
