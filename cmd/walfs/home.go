@@ -26,7 +26,6 @@ func (h home) index() string    { return filepath.Join(h.dir, "index.db") }
 func (h home) staging() string  { return filepath.Join(h.dir, "staging") }
 func (h home) network() string  { return filepath.Join(h.dir, "network") }
 func (h home) lock() string     { return filepath.Join(h.dir, "lock") }
-func (h home) socket() string   { return filepath.Join(h.dir, "control.sock") }
 func (h home) log() string      { return filepath.Join(h.dir, "walfs.log") }
 func (h home) boot() string     { return filepath.Join(h.dir, "boot") }
 func (h home) birth() string    { return filepath.Join(h.dir, "init.json") }

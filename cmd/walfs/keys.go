@@ -136,7 +136,7 @@ func keyError(file string, err error) error {
 			WithHint("put it back from where you keep a copy")
 	}
 	if errors.Is(err, seal.ErrWrongKey) {
-		return ui.Errorf(ui.WrongKey, "%s: %w", file, err).WithHint("--identity, --passphrase-file or --passphrase-fd say what opens it")
+		return ui.Errorf(ui.WrongKey, "%w", err).WithHint("--identity, --passphrase-file or --passphrase-fd say what opens it")
 	}
 	return explain(err)
 }

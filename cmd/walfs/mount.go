@@ -30,7 +30,7 @@ func newMountCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return a.mount(cmd.Context(), args[0], o) },
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVarP(&o.options, "options", "o", nil, "mount `OPTIONS`: allow_other, ro, suid, dev, fsync=certified, …")
+	flags.StringSliceVarP(&o.options, "options", "o", nil, "mount `OPTIONS` as for mount -o: allow_other, ro, suid, dev, noexec, …")
 	flags.BoolVarP(&o.background, "background", "b", false, "return when the mount answers; the log goes to walfs.log in the state folder")
 	flags.IntVar(&o.readyFD, "ready-fd", -1, "")
 	_ = flags.MarkHidden("ready-fd") // fails only for a flag that is not there

@@ -50,8 +50,12 @@ func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log
 	s := &service{d: d, dir: dir, fsys: fsys, gone: make(chan error, 1)}
 	d.mounted = s.mounted
 	s.checkWriter(opening)
-	if s.server, err = fsys.Mount(o.kernel(dir, d)); err != nil {
-		return fmt.Errorf("mount at %s: %w", dir, err)
+	kernel := o.kernel(dir, d)
+	if kernel.ReadOnly {
+		s.readOnly = errors.New("mounted with -o ro")
+	}
+	if s.server, err = fsys.Mount(kernel); err != nil {
+		return err
 	}
 	go func() { s.gone <- s.server.Wait() }()
 	socket, err := control.Listen(h.dir)
