@@ -128,6 +128,9 @@ func callHere(ctx context.Context, h control.Handler, args any, onEvent func(jso
 		}
 		return err
 	})
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // as over the socket
+	}
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/walfs/walfs/blobstore"
@@ -25,7 +23,7 @@ const exitCodes = `Exit codes:
   10 no drive here     130 interrupted`
 
 // errInterrupted reports that a signal ended the command.
-var errInterrupted = fmt.Errorf("interrupted: %w", context.Canceled)
+var errInterrupted = ui.Errorf(ui.Interrupted, "interrupted")
 
 // usagef reports that a command was called in a way that it cannot be.
 func usagef(format string, args ...any) error { return ui.Errorf(ui.Usage, format, args...) }

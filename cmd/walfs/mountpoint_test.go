@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/walfs/walfs/cmd/internal/ui"
+)
+
+func TestFindMount(t *testing.T) {
+	const table = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+40 22 0:35 / /mnt/drive rw,nosuid - fuse.walfs walfs-1 rw
+41 22 0:36 / /mnt/my\040drive\134x rw - fuse.walfs walfs-2 rw
+42 40 0:37 / /mnt/drive rw master:2 propagate_from:3 - tmpfs none rw
+43 22 0:38 / /mnt/drive/below rw - fuse.sshfs host rw
+`
+	tests := map[string]string{
+		"/":                 "ext4",
+		"/mnt/drive":        "tmpfs", // the newest one counts
+		`/mnt/my drive\x`:   "fuse.walfs",
+		"/mnt/drive/below":  "fuse.sshfs",
+		"/mnt":              "",
+		"/mnt/drive/below/": "",
+	}
+	for dir, want := range tests {
+		if got := findMount(table, dir); got != want {
+			t.Errorf("at %s: got %q, want %q", dir, got, want)
+		}
+	}
+}
+
+func TestInside(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "real"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		base, dir string
+		want      bool
+	}{
+		{"real", "real", true},
+		{"real", "real/below/that/is/not/there", true},
+		{"real", "really", false},
+		{"real/below", "real", false},
+		{"real", "link/below", true},
+		{"link", "real", true},
+		{"link", "..", false},
+		{"real", "real/..hidden", true},
+	}
+	for _, tt := range tests {
+		if got := inside(filepath.Join(dir, tt.base), filepath.Join(dir, tt.dir)); got != tt.want {
+			t.Errorf("%s inside %s: got %t, want %t", tt.dir, tt.base, got, tt.want)
+		}
+	}
+}
+
+func TestPrepareMountPoint(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"empty", "full/below", "home"} {
+		if err := os.MkdirAll(at(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(at("file"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := home{dir: at("home"), given: true}
+	tests := map[string]struct {
+		dir    string
+		config config
+		code   ui.Code
+	}{
+		"empty folder":             {"empty", config{}, ui.OK},
+		"new folder":               {"new/deep", config{}, ui.OK},
+		"not empty":                {"full", config{}, ui.Failed},
+		"a file":                   {"file", config{}, ui.Failed},
+		"below a file":             {"file/x", config{}, ui.Failed},
+		"the home":                 {"home", config{}, ui.Usage},
+		"in the home":              {"home/mnt", config{}, ui.Usage},
+		"around the home":          {".", config{}, ui.Usage},
+		"around the network":       {"empty", config{Network: at("empty/network")}, ui.Usage},
+		"around a node's disk":     {"empty", config{NodeDirs: []string{at("disk"), at("empty/x")}}, ui.Usage},
+		"around the cache":         {"empty", config{Cache: at("empty/cache")}, ui.Usage},
+		"network in another place": {"empty", config{Network: at("network")}, ui.OK},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := prepareMountPoint(at(tt.dir), h, tt.config)
+			if ui.CodeOf(err) != tt.code {
+				t.Fatalf("got %v, code %d, want code %d", err, ui.CodeOf(err), tt.code)
+			}
+			if want := resolve(at(tt.dir)); err == nil && got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestExplain(t *testing.T) {
+	own := ui.Errorf(ui.Usage, "own")
+	if got := explain(own); got != error(own) {
+		t.Errorf("an error with a code became %v", got)
+	}
+	if got := explain(nil); got != nil {
+		t.Errorf("nil became %v", got)
+	}
+	for _, m := range meanings {
+		err := explain(errors.Join(errors.New("something"), m.is))
+		if ui.CodeOf(err) != m.code || ui.HintOf(err) != m.hint {
+			t.Errorf("%v: code %d, hint %q, want %d, %q", m.is, ui.CodeOf(err), ui.HintOf(err), m.code, m.hint)
+		}
+	}
+}
