@@ -311,7 +311,11 @@ func (s *server) evict() (int, error) {
 		if attr.Dirty {
 			continue
 		}
-		if err := s.staging.Remove(ino); err != nil {
+		err = s.staging.Remove(ino)
+		if errors.Is(err, staging.ErrBusy) {
+			continue // the kernel has not released it yet
+		}
+		if err != nil {
 			return 0, err
 		}
 		evicted++

@@ -136,16 +136,18 @@ func (d *Dir) makeFolders() error {
 			return err
 		}
 	}
+	made := false
 	for i := range 256 {
 		err := os.Mkdir(filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", i)), 0o700)
-		if errors.Is(err, os.ErrExist) {
-			continue
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
+		made = made || err == nil
 	}
-	return d.disk.syncDir(filepath.Join(d.c.Dir, dirFiles))
+	if !made {
+		return nil
+	}
+	return errors.Join(d.disk.syncDir(filepath.Join(d.c.Dir, dirFiles)), d.disk.syncDir(d.c.Dir))
 }
 
 // scan finds the files that are here and removes what a crash left half made.
