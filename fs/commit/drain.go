@@ -47,10 +47,9 @@ const (
 // attributes. It returns a *PendingError when that cannot be reached without a
 // person, or when ctx ends before. Run must be running. Progress may be nil.
 func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
-	d := &drain{started: time.Now()}
+	d := &drain{started: c.flights.retry()}
 	c.drains.add(d)
 	defer c.drains.remove(d)
-	c.flights.retry()
 	dirty, err := c.queueOpen(ctx)
 	if err != nil {
 		return fmt.Errorf("drain: %w", err)

@@ -28,9 +28,9 @@ type flight struct {
 	tries              int
 	next               time.Time // not to be tried before
 	flying             bool
-	err                error // of the last try
-	failed             time.Time
-	refused            bool // trying again alone will not help
+	began              time.Time // the last try
+	err                error     // of it
+	refused            bool      // trying again alone will not help
 }
 
 // flights are the segments that are committed and not certified, and the room
@@ -43,7 +43,8 @@ type flights struct {
 	outbox map[uint64]int64 // sizes
 	bytes  int64            // in the outbox
 	limit  int64
-	newest uint64 // generation
+	newest uint64    // generation
+	asked  time.Time // when retry was called last
 }
 
 func (f *flights) init(limit int64) {
@@ -105,7 +106,7 @@ func (f *flights) next(ctx context.Context) (flight, error) {
 		f.mu.Lock()
 		best, wait := f.due(time.Now())
 		if best != nil {
-			best.flying = true
+			best.flying, best.began = true, time.Now()
 			taken := *best
 			f.mu.Unlock()
 			return taken, nil
@@ -244,29 +245,35 @@ func (f *flights) fail(number uint64, err error, refused bool, next time.Time) {
 	defer f.mu.Unlock()
 	if fl := f.open[number]; fl != nil {
 		fl.flying, fl.tries, fl.next = false, fl.tries+1, next
-		fl.err, fl.refused, fl.failed = err, refused, time.Now()
+		fl.err, fl.refused = err, refused
+		if fl.began.Before(f.asked) {
+			fl.next = time.Time{} // who asked meanwhile wants a try of their own
+		}
 	}
 	f.changed.raise()
 }
 
-// retry lets segments that wait out a failure go at once.
-func (f *flights) retry() {
+// retry lets segments that wait out a failure go at once. Tries that begin
+// after the time returned know of it.
+func (f *flights) retry() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.asked = time.Now()
 	for _, fl := range f.open {
 		fl.next = time.Time{}
 	}
 	f.changed.raise()
+	return f.asked
 }
 
 // refusedSince returns why a segment of a generation up to the given one was
-// refused after a point in time, or nil.
+// refused in a try that began after a point in time, or nil.
 func (f *flights) refusedSince(t time.Time, generation uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var first *flight
 	for _, fl := range f.open {
-		if fl.refused && !fl.flying && fl.failed.After(t) && fl.generation <= generation && (first == nil || fl.number < first.number) {
+		if fl.refused && !fl.flying && fl.began.After(t) && fl.generation <= generation && (first == nil || fl.number < first.number) {
 			first = fl
 		}
 	}
