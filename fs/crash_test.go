@@ -264,17 +264,22 @@ func TestLost(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(d.home, "staging", "files", "*", "*.data"))
 	must(t, err)
 	must(t, os.Remove(files[0]))
-	must(t, os.WriteFile(filepath.Join(d.home, "staging", "files", "9f", "99999.data"), []byte("whose?"), 0o600))
+	must(t, os.WriteFile(filepath.Join(d.home, "staging", "files", "86", "99999.data"), []byte("whose?"), 0o600))
 	d.mount()
 	if want := "{Queued:1 Reaped:0 Shelved:1 Lost:1}"; d.said != want {
 		t.Errorf("recovered %s, want %s", d.said, want)
 	}
 	lost := 0
 	for _, name := range []string{"file", "other"} {
-		if _, err := os.ReadFile(d.path(name)); errors.Is(err, syscall.EIO) {
-			lost++
-		} else if err != nil {
+		if _, err := os.ReadFile(d.path(name)); err == nil {
+			continue
+		} else if !errors.Is(err, syscall.EIO) {
 			t.Error(err)
+		}
+		lost++
+		must(t, os.WriteFile(d.path(name), []byte("anew"), 0o644))
+		if b, err := os.ReadFile(d.path(name)); err != nil || string(b) != "anew" {
+			t.Errorf("written anew: %q, %v", b, err)
 		}
 	}
 	if lost != 1 {

@@ -149,6 +149,7 @@ func (f *file) truncate(ctx context.Context, size int64, c *index.Change) error 
 		}
 		return nil
 	}
+	f.giveUp(size)
 	local, err := f.stage(ctx)
 	if err != nil {
 		return err
@@ -161,6 +162,15 @@ func (f *file) truncate(ctx context.Context, size int64, c *index.Change) error 
 	}
 	f.changed()
 	return nil
+}
+
+// giveUp cuts off content that is lost, so that a file can be written anew.
+func (f *file) giveUp(size int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lost && size <= f.base {
+		f.lost, f.size = false, f.base
+	}
 }
 
 // Statfs says how much more can be stored, from memory.

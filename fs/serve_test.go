@@ -89,8 +89,15 @@ func serve(home string) (err error) {
 	if err != nil {
 		return err
 	}
-	c := staging.Config{Dir: filepath.Join(home, "staging"), Log: log}
-	if s.staging, err = staging.Open(c.WithIndex(s.db)); err != nil {
+	s.staging, err = staging.Open(staging.Config{
+		Dir: filepath.Join(home, "staging"), Log: log, MarkDirty: s.db.MarkDirty,
+		Version: func(ctx context.Context, ino index.Ino) (uint64, error) {
+			attr, err := s.db.Get(ctx, ino)
+			return attr.Version, err
+		},
+		Cut: func(ctx context.Context, h index.Held) error { return s.db.Barrier(ctx, []index.Held{h}) },
+	})
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.staging.Close()) }()

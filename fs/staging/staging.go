@@ -7,7 +7,7 @@
 // Once only a part of the content is here, or only a part of it changed, a
 // block map stands beside it:
 //
-//	files/<2 hex>/<ino>.map, integers little-endian
+//	files/<bits 8 to 15 of ino, 2 hex>/<ino>.map, integers little-endian
 //	 0  4  "WSMP"
 //	 4  4  version 1
 //	 8  8  inode
@@ -78,17 +78,6 @@ const (
 	dirSnap   = "snap"
 	dirLost   = "lost+found"
 )
-
-// WithIndex returns c with MarkDirty, Version and Cut as an index does them.
-func (c Config) WithIndex(db *index.DB) Config {
-	c.MarkDirty = db.MarkDirty
-	c.Version = func(ctx context.Context, ino index.Ino) (uint64, error) {
-		attr, err := db.Get(ctx, ino)
-		return attr.Version, err
-	}
-	c.Cut = func(ctx context.Context, h index.Held) error { return db.Barrier(ctx, []index.Held{h}) }
-	return c
-}
 
 // Dir is the staging folder of a drive. Its methods may be called concurrently.
 type Dir struct {
@@ -289,7 +278,7 @@ func (d *Dir) account(ino index.Ino, bytes int64) {
 }
 
 func (d *Dir) folder(ino index.Ino) string {
-	return filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", uint8(ino)))
+	return filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", uint8(ino>>8)))
 }
 
 func (d *Dir) dataPath(ino index.Ino) string {
