@@ -2,37 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/blobstore/walrus"
 	drivefs "github.com/walfs/walfs/fs"
 	"github.com/walfs/walfs/index"
 )
 
-// What draining needs, measured on an embedded network of 100 shards.
-const (
-	// sliverShare is how many bytes of slivers and metadata one staged byte becomes.
-	sliverShare = 4.5
-	// smallSegment is what a segment costs beside its content, in bytes.
-	smallSegment = 128 << 10
-	// outboxWindow is how many bytes of sealed segments lie in the outbox at most.
-	outboxWindow = 256 << 20
-	// maxReserve is left free on every disk, or a twentieth of it if that is less.
-	maxReserve = 1 << 30
-)
-
 // How old the numbers may be.
 const (
 	roomStale  = 500 * time.Millisecond // when somebody writes or asks
 	roomUrgent = 50 * time.Millisecond  // when a writer is about to be refused
+	roomWatch  = time.Second            // while something is being drained
 )
 
 // room says how much may be written: what is staged must fit onto the nodes' disks as
@@ -44,19 +26,14 @@ type room struct {
 	look sync.Mutex // one look at a time
 	kick chan struct{}
 
-	mu    sync.Mutex // guards the fields below
-	at    time.Time  // of the last look
-	taken int64      // bytes staged since
-	space drivefs.Space
-	spare int64 // bytes that may still be staged, by the last look
-}
-
-// disk is a file system that the drive lives on.
-type disk struct {
-	path  string
-	share float64 // bytes written to it when one staged byte is drained
-	home  bool    // staging and outbox lie here
-	cache bool    // the sliver cache lies here
+	mu      sync.Mutex // guards the fields below
+	at      time.Time  // of the last look
+	taken   int64      // bytes staged since
+	written int64      // bytes staged since nothing waited to be drained
+	begun   bool       // written counts
+	busy    bool       // at the last look something waited to be drained
+	space   drivefs.Space
+	spare   int64 // bytes that may still be staged, by the last look
 }
 
 func newRoom(d *drive) (*room, error) {
@@ -65,49 +42,6 @@ func newRoom(d *drive) (*room, error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-// findDisks sorts state folder, cache and nodes by file system.
-func (r *room) findDisks() error {
-	cacheDir, err := r.d.config.cacheFolder(r.d.home, os.Getenv)
-	if err != nil {
-		return err
-	}
-	byDevice := map[uint64]*disk{}
-	visit := func(path string) (*disk, error) {
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil, err
-		}
-		device := uint64(info.Sys().(*syscall.Stat_t).Dev)
-		if byDevice[device] == nil {
-			byDevice[device] = &disk{path: path}
-		}
-		return byDevice[device], nil
-	}
-	home, err := visit(r.d.home.dir)
-	if err != nil {
-		return fmt.Errorf("room of state folder: %w", err)
-	}
-	home.home = true
-	if place, err := visit(cacheDir); err == nil {
-		place.cache = true
-	}
-	nodes := r.d.net.Nodes()
-	for _, node := range nodes {
-		place, err := visit(node.Dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // a disk that is not here is not written to
-		}
-		if err != nil {
-			return fmt.Errorf("room of %s: %w", node.Name, err)
-		}
-		place.share += sliverShare / float64(len(nodes))
-	}
-	for _, place := range byDevice {
-		r.disks = append(r.disks, *place)
-	}
-	return nil
 }
 
 // hooks returns what the file system asks.
@@ -120,7 +54,7 @@ func (r *room) take(n int64) error {
 	r.mu.Lock()
 	age, fits := time.Since(r.at), r.taken+n <= r.spare
 	if fits {
-		r.taken += n
+		r.count(n)
 	}
 	r.mu.Unlock()
 	if age > roomStale {
@@ -139,8 +73,14 @@ func (r *room) take(n int64) error {
 	if r.taken+n > r.spare {
 		return drivefs.ErrNoRoom
 	}
-	r.taken += n
+	r.count(n)
 	return nil
+}
+
+// count notes that n bytes are staged. The caller holds mu.
+func (r *room) count(n int64) {
+	r.taken += n
+	r.written += n
 }
 
 // get returns what statfs shows, from memory.
@@ -162,25 +102,38 @@ func (r *room) wake() {
 	}
 }
 
-// run looks again when somebody asks who has old numbers, and makes room where it is short.
+// run looks again when somebody asks who has old numbers, and while something is drained,
+// and makes room where it is short. It sleeps when nothing happens.
 func (r *room) run(ctx context.Context) error {
 	for {
 		if err := r.refresh(ctx, roomStale); err != nil && ctx.Err() == nil {
 			r.d.log.Warn("cannot tell how much room there is", "err", err)
 		}
+		var tick <-chan time.Time
+		if r.draining() {
+			tick = time.After(roomWatch)
+		}
 		select {
 		case <-r.kick:
+		case <-tick:
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
+func (r *room) draining() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.busy
+}
+
 // backlog is what has to be drained and what can be given up for it, in bytes.
 type backlog struct {
-	staged   int64 // not packed yet, plus packed and not stored
+	busy     bool  // something waits to be drained
+	staged   int64 // not known to be on the nodes
 	segments int64 // packed and not certified
-	copies   int64 // clean copies
+	copies   int64 // clean copies, as far as they are sure to be clean
 	cache    int64
 	stored   int64 // certified contents, for statfs
 }
@@ -191,12 +144,15 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	defer r.look.Unlock()
 	r.mu.Lock()
 	fresh := time.Since(r.at) < age
-	before := r.taken
+	before, written := r.taken, r.written
+	if !r.begun {
+		written = 1 << 62 // before this process: unknown
+	}
 	r.mu.Unlock()
 	if fresh {
 		return nil
 	}
-	b, err := r.backlog(ctx)
+	b, err := r.backlog(ctx, written)
 	if err != nil {
 		return err
 	}
@@ -212,61 +168,50 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.at, r.spare = time.Now(), spare
-	r.taken -= before // the look saw those bytes
+	r.taken -= before // the look saw those bytes, but for the lag
+	if r.busy = b.busy; r.busy {
+		r.taken += min(before, stagingLag)
+	} else {
+		r.written, r.begun = r.taken, true
+	}
 	free := max(0, spare)
 	r.space = drivefs.Space{Total: free + b.stored + b.staged, Free: free}
 	return nil
 }
 
-func (r *room) backlog(ctx context.Context) (b backlog, err error) {
+// backlog adds up what waits. What staging holds beside clean copies has to be drained; so
+// have changes of files of which it also keeps a copy, which are at most what was written
+// and at most the dirty files as a whole.
+func (r *room) backlog(ctx context.Context, written int64) (b backlog, err error) {
 	usage, err := r.d.index.Usage(ctx)
 	if err != nil {
 		return b, err
 	}
-	if b.copies, err = r.d.index.CopiesBytes(ctx); err != nil {
+	copies, err := r.d.index.CopiesBytes(ctx)
+	if err != nil {
 		return b, err
 	}
-	// Both are bounds: a large file of which a block changed counts whole in one, and what is
-	// not a copy yet although certified in the other.
-	b.staged = min(usage.Dirty+usage.Staged, max(0, r.d.staging.Bytes()-b.copies))
 	open, err := r.d.index.Segments(ctx, index.SegmentFilter{Below: walrus.Certified})
 	if err != nil {
 		return b, err
 	}
-	for _, segment := range open {
-		if segment.Stage < walrus.Stored {
-			b.staged += segment.Size
-		}
-	}
 	b.segments, b.cache, b.stored = int64(len(open)), r.d.cache.Used(), usage.Storing+usage.Certified
+	b.busy = b.segments > 0 || usage.Dirty+usage.Staged+usage.Storing > 0
+	if !b.busy {
+		// A file that is being written for the first time has no size in the index yet.
+		dirty, err := r.d.index.Dirties(ctx)
+		if err != nil {
+			return b, err
+		}
+		b.busy = len(dirty) > 0
+	}
+	if b.busy {
+		b.staged = max(0, r.d.staging.Bytes()-copies)
+	}
+	changed := max(0, min(usage.Dirty+usage.Staged, written)-b.staged)
+	b.staged += changed
+	b.copies = max(0, copies-changed)
 	return b, nil
-}
-
-// spare returns how many bytes more may be staged, and how much is to be evicted so that
-// the backlog fits already.
-func (k disk) spare(b backlog) (left, short int64, err error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(k.path, &st); err != nil {
-		return 0, 0, fmt.Errorf("room on the disk of %s: %w", k.path, err)
-	}
-	free, total := int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
-	need := int64(k.share*float64(b.staged)) + min(maxReserve, total/20)
-	cost := k.share // of one byte more
-	var evictable int64
-	if k.home {
-		need += b.segments*smallSegment + min(outboxWindow, b.staged)
-		evictable += b.copies
-		cost++
-	}
-	if k.cache {
-		evictable += b.cache
-	}
-	if cost > 0 {
-		left = int64(float64(free+evictable-need) / cost)
-	} else {
-		left = 1 << 62
-	}
-	return left, min(evictable, max(0, need-free)), nil
 }
 
 // evict gives the cache and the clean copies less than their budget while room is short.

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// What draining needs, measured on an embedded network of 100 shards.
+const (
+	// sliverShare is how many bytes of slivers and metadata one staged byte becomes.
+	sliverShare = 4.5
+	// smallSegment is what a segment costs beside its content, in bytes.
+	smallSegment = 128 << 10
+	// outboxWindow is how many bytes of sealed segments lie in the outbox at most.
+	outboxWindow = 256 << 20
+	// stagingLag is how many bytes staging may have taken and not counted yet.
+	stagingLag = 16 << 20
+	// maxReserve is left free on every disk, or a twentieth of it if that is less.
+	maxReserve = 1 << 30
+)
+
+// disk is a file system that the drive lives on.
+type disk struct {
+	path  string
+	share float64 // bytes written to it when one staged byte is drained
+	home  bool    // staging and outbox lie here
+	cache bool    // the sliver cache lies here
+}
+
+// findDisks sorts state folder, cache and nodes by file system.
+func (r *room) findDisks() error {
+	cacheDir, err := r.d.config.cacheFolder(r.d.home, os.Getenv)
+	if err != nil {
+		return err
+	}
+	byDevice := map[uint64]*disk{}
+	visit := func(path string) (*disk, error) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		device := uint64(info.Sys().(*syscall.Stat_t).Dev)
+		if byDevice[device] == nil {
+			byDevice[device] = &disk{path: path}
+		}
+		return byDevice[device], nil
+	}
+	home, err := visit(r.d.home.dir)
+	if err != nil {
+		return fmt.Errorf("room of state folder: %w", err)
+	}
+	home.home = true
+	if place, err := visit(cacheDir); err == nil {
+		place.cache = true
+	}
+	nodes := r.d.net.Nodes()
+	for _, node := range nodes {
+		place, err := visit(node.Dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a disk that is not here is not written to
+		}
+		if err != nil {
+			return fmt.Errorf("room of %s: %w", node.Name, err)
+		}
+		place.share += sliverShare / float64(len(nodes))
+	}
+	for _, place := range byDevice {
+		r.disks = append(r.disks, *place)
+	}
+	return nil
+}
+
+// spare returns how many bytes more may be staged, and how much is to be evicted so that
+// the backlog fits already.
+func (k disk) spare(b backlog) (left, short int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(k.path, &st); err != nil {
+		return 0, 0, fmt.Errorf("room on the disk of %s: %w", k.path, err)
+	}
+	free, total := int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
+	need := int64(k.share*float64(b.staged)) + min(maxReserve, total/20)
+	cost := k.share // of one byte more
+	var evictable int64
+	if k.home {
+		need += b.segments*smallSegment + min(outboxWindow, b.staged)
+		evictable += b.copies
+		cost++
+	}
+	if k.cache {
+		evictable += b.cache
+	}
+	if cost > 0 {
+		left = int64(float64(free+evictable-need) / cost)
+	} else {
+		left = 1 << 62
+	}
+	return left, min(evictable, max(0, need-free)), nil
+}
