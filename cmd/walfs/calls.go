@@ -51,6 +51,9 @@ func answer[A, R any](f func(ctx context.Context, args A, emit func(any) error) 
 			}
 		}
 		result, err := f(ctx, args, emit)
+		if err != nil && ctx.Err() != nil { // whoever asked is gone, or the mount is
+			return nil, &control.Error{Message: "the mount ended before this was done", Code: int(ui.Failed)}
+		}
 		if err != nil {
 			err = explain(err)
 			return nil, &control.Error{Message: err.Error(), Hint: ui.HintOf(err), Code: int(ui.CodeOf(err))}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"errors"
-	"io/fs"
+	"os/exec"
 
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/embedded"
@@ -46,6 +46,7 @@ var meanings = []struct {
 	{index.ErrCorrupt, ui.Failed, "the index is damaged: walfs restore rebuilds it from the network in a new state folder"},
 	{embedded.ErrLocked, ui.InUse, "the network belongs to a drive that is mounted: unmount that first"},
 	{control.ErrInUse, ui.InUse, ""},
+	{exec.ErrNotFound, ui.Failed, "mounting without being root needs fusermount3: sudo apt-get install fuse3"},
 	{seal.ErrWrongKey, ui.WrongKey, ""},
 	{seal.ErrUnknownKey, ui.WrongKey, ""},
 	{seal.ErrPermissions, ui.WrongKey, "others may have read this file; if not, close it with chmod 600"},
@@ -77,9 +78,6 @@ func explain(err error) error {
 	var refused *chain.AbortError
 	if errors.As(err, &refused) {
 		return &ui.Error{Err: err, Code: ui.Chain}
-	}
-	if errors.Is(err, fs.ErrPermission) {
-		return &ui.Error{Err: err, Code: ui.Failed, Hint: "walfs needs its state folder to be its user's own"}
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -20,24 +21,62 @@ const fsType = "fuse.walfs"
 
 // mountAt returns the type of the newest file system mounted at exactly dir, or "".
 func mountAt(dir string) (string, error) {
+	m, err := lookupMount(dir)
+	return m.kind, err
+}
+
+// mountLine is what the kernel tells of a mount.
+type mountLine struct {
+	kind  string // "" for none
+	minor int    // of the device; for FUSE the number of the connection
+}
+
+func lookupMount(dir string) (mountLine, error) {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return "", fmt.Errorf("list mounts: %w", err)
+		return mountLine{}, fmt.Errorf("list mounts: %w", err)
 	}
 	return findMount(string(table), dir), nil
 }
 
-// findMount reads the table of proc(5): mount point in the fifth field, type after the lone dash.
-func findMount(table, dir string) (kind string) {
+// findMount reads the table of proc(5): the device in the third field, the mount point in
+// the fifth, the type after the lone dash. The newest mount comes last.
+func findMount(table, dir string) (found mountLine) {
 	escaped := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(dir)
 	for line := range strings.Lines(table) {
 		head, tail, _ := strings.Cut(line, " - ")
 		fields, rest := strings.Fields(head), strings.Fields(tail)
-		if len(fields) > 4 && len(rest) > 0 && fields[4] == escaped {
-			kind = rest[0]
+		if len(fields) < 5 || len(rest) == 0 || fields[4] != escaped {
+			continue
+		}
+		_, minor, _ := strings.Cut(fields[2], ":")
+		number, err := strconv.Atoi(minor)
+		if err == nil {
+			found = mountLine{kind: rest[0], minor: number}
 		}
 	}
-	return kind
+	return found
+}
+
+// connectionAt returns the number of the FUSE connection that serves dir.
+func connectionAt(dir string) (int, error) {
+	m, err := lookupMount(dir)
+	if err == nil && m.kind != fsType {
+		err = fmt.Errorf("%s is not mounted", dir)
+	}
+	return m.minor, err
+}
+
+// connections is where the kernel shows FUSE connections, once fusectl is mounted there.
+const connections = "/sys/fs/fuse/connections"
+
+// abort ends a FUSE connection: whoever uses the mount gets errors from now on.
+func abort(connection int) (err error) {
+	name := fmt.Sprintf("%s/%d/abort", connections, connection)
+	if _, missing := os.Stat(name); missing != nil && unix.Mount("fusectl", connections, "fusectl", 0, "") == nil {
+		defer func() { err = errors.Join(err, unix.Unmount(connections, 0)) }()
+	}
+	return wrapf(os.WriteFile(name, []byte("1"), 0), "end the connection of the mount")
 }
 
 // dead reports whether dir is a mount whose process is gone. It asks for what the kernel

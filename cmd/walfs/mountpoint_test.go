@@ -24,8 +24,11 @@ func TestFindMount(t *testing.T) {
 		"/mnt":              "",
 		"/mnt/drive/below/": "",
 	}
+	if got := findMount(table, "/mnt/drive/below").minor; got != 38 {
+		t.Errorf("device number %d, want 38", got)
+	}
 	for dir, want := range tests {
-		if got := findMount(table, dir); got != want {
+		if got := findMount(table, dir).kind; got != want {
 			t.Errorf("at %s: got %q, want %q", dir, got, want)
 		}
 	}

@@ -18,8 +18,12 @@ import (
 // defaultMemory is the soft limit of the process's memory in bytes, unless GOMEMLIMIT or the configuration says more.
 const defaultMemory = 512 << 20
 
-// leaveWithin is how long a mount that is in use may keep the process after a signal.
-const leaveWithin = 20 * time.Second
+// How long a mount that is in use may keep the process after a signal, and how long it may
+// take to bring what is staged onto the disk after that.
+const (
+	leaveWithin = 10 * time.Second
+	closeWithin = 15 * time.Second
+)
 
 // service is a drive that is mounted.
 type service struct {
@@ -28,6 +32,8 @@ type service struct {
 	fsys   *drivefs.FS
 	server *drivefs.Server
 	gone   chan error // the mount is gone, and what was staged is on the disk
+
+	connection int // the kernel's number of it
 
 	mu       sync.Mutex // guards the field below
 	readOnly error      // why nothing can be committed
@@ -58,6 +64,9 @@ func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log
 		return err
 	}
 	go func() { s.gone <- s.server.Wait() }()
+	if s.connection, err = connectionAt(dir); err != nil {
+		return errors.Join(err, s.unmount(false))
+	}
 	socket, err := control.Listen(h.dir)
 	if err != nil {
 		return errors.Join(err, s.unmount(false))
@@ -171,13 +180,20 @@ func (s *service) leave() error {
 			return err
 		}
 	}
-	limit := time.NewTimer(leaveWithin)
-	defer limit.Stop()
 	select {
 	case err := <-s.gone:
 		return err
-	case <-limit.C:
-		return fmt.Errorf("%s was in use: programs lost what they had open", s.dir)
+	case <-time.After(leaveWithin):
+	}
+	s.d.log.Warn("programs lose what they have open")
+	if err := abort(s.connection); err != nil {
+		return err
+	}
+	select {
+	case err := <-s.gone:
+		return err
+	case <-time.After(closeWithin):
+		return fmt.Errorf("what was staged is not on the disk after %s", closeWithin)
 	}
 }
 
