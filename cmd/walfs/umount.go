@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -64,6 +65,7 @@ func busy(dir string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return ui.Errorf(ui.Failed, "unmount %s: %w", dir, err).
+	text := strings.Join(strings.Fields(err.Error()), " ") // fusermount3 answers in two lines
+	return ui.Errorf(ui.Failed, "unmount %s: %s", dir, text).
 		WithHint("leave the folder and end the programs that use it (fuser -vm %s lists them), or add --lazy", dir)
 }
