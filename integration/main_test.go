@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 var binaries struct {
@@ -104,10 +106,11 @@ func mounted(dir string) bool {
 }
 
 // answers tells whether a mount at dir is served: the kernel has no answer to
-// statfs of its own.
+// statfs of its own. The type is looked at, since a dead mount that is cleared
+// away leaves the bare folder for a moment.
 func answers(dir string) bool {
 	var st syscall.Statfs_t
-	return mounted(dir) && syscall.Statfs(dir, &st) == nil
+	return syscall.Statfs(dir, &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC
 }
 
 // tail gives the last n lines of a file.
