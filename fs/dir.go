@@ -34,6 +34,7 @@ type dir struct {
 	n       *node
 	off     uint64 // behind the last entry that was given out
 	entries []index.Entry
+	moment  uint64 // of FS.ended, before entries were read
 	max     int
 	last    index.Entry // given out last
 	done    bool        // nothing follows entries
@@ -77,6 +78,7 @@ func (d *dir) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
 }
 
 func (d *dir) read(ctx context.Context) (err error) {
+	d.moment = d.n.fs.ended.now()
 	d.entries, err = d.n.fs.cfg.Index.ReadDir(ctx, d.n.ino(), d.off, d.max)
 	d.done = len(d.entries) < d.max
 	d.max = min(2*d.max, mostEntries)
@@ -88,7 +90,7 @@ func (d *dir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fus
 	if d.request != any(ctx) || string(d.last.Name) != name {
 		return d.n.Lookup(ctx, name, out)
 	}
-	return d.n.child(ctx, d.last.Attr, out), 0
+	return d.n.child(ctx, d.last.Attr, d.moment, out), 0
 }
 
 // Seekdir goes to where an offset was that Readdirent gave out, be the entry

@@ -32,7 +32,7 @@ type file struct {
 	base    int64         // without local: length of published content that shows through
 	lost    bool          // staging should hold content, and does not
 	writers int
-	queued  index.Queued // what the index knows; Size -1: nothing yet
+	queued  index.Queued // what the index knows, Seq apart; Size -1: nothing yet
 }
 
 // acquire begins the use of a regular file.
@@ -141,6 +141,7 @@ func (f *file) release(ctx context.Context) error {
 		last = false
 		fs.kick()
 	case last:
+		fs.ended.note(f.ino)
 		delete(fs.inUse, f.ino)
 		f.refs = 0
 	default:
@@ -224,16 +225,6 @@ func (f *file) live() (size, base int64) {
 // changed notes that content changed just now.
 func (f *file) changed() { f.wrote.Store(time.Now().UnixNano()) }
 
-// overlay puts what staging knows better over what the index says.
-func (f *file) overlay(attr *index.Attr) {
-	local := f.staged()
-	if local == nil {
-		return
-	}
-	attr.Size, attr.Mtime = local.Size(), local.Mtime()
-	attr.Ctime = max(attr.Ctime, f.wrote.Load())
-}
-
 // queue brings size and time of a file into the index, and with them a job,
 // if they changed since it did so last.
 func (f *file) queue(ctx context.Context) error {
@@ -242,8 +233,8 @@ func (f *file) queue(ctx context.Context) error {
 	if f.local == nil {
 		return nil
 	}
-	now := index.Queued{Size: f.local.Size(), Mtime: f.local.Mtime()}
-	if now == f.queued {
+	now := f.local.State()
+	if sameState(now, f.queued) {
 		return nil
 	}
 	if err := f.local.Stamp(); err != nil {
@@ -261,6 +252,8 @@ func (f *file) queue(ctx context.Context) error {
 	return nil
 }
 
+func sameState(a, b index.Queued) bool { return a.Size == b.Size && a.Mtime == b.Mtime }
+
 // sync makes content, size and names survive a power cut. All who wait for a
 // barrier share one.
 func (f *file) sync(ctx context.Context) error {
@@ -276,7 +269,9 @@ func (f *file) sync(ctx context.Context) error {
 		return err
 	}
 	f.mu.Lock()
-	f.queued = index.Queued{Size: held.Size, Mtime: held.Mtime}
+	if held.Seq > f.queued.Seq {
+		f.queued = index.Queued{Size: held.Size, Mtime: held.Mtime, Seq: held.Seq}
+	}
 	f.mu.Unlock()
 	f.fs.cfg.Wake()
 	return nil

@@ -91,6 +91,8 @@ type FS struct {
 	stop     context.CancelFunc
 	fetches  sync.WaitGroup
 
+	ended ended
+
 	mu       sync.RWMutex           // guards the fields below
 	inUse    map[index.Ino]*file    // regular files with an open handle
 	unlinked map[index.Ino]bool     // no link left, not reaped; true: the kernel has forgotten it

@@ -27,20 +27,19 @@ func (n *node) errno(op string, err error) syscall.Errno { return n.fs.errno(op,
 // OnForget is called when the kernel has forgotten the inode.
 func (n *node) OnForget() { n.fs.forgotten(n.ino()) }
 
-// child answers a request for a name with the inode that it is bound to.
-func (n *node) child(ctx context.Context, attr index.Attr, out *fuse.EntryOut) *fusefs.Inode {
-	n.fs.fill(&attr, &out.Attr)
+// child answers a request for a name with the inode that it is bound to, with
+// attributes that the index gave after the given moment of FS.ended.
+func (n *node) child(ctx context.Context, attr index.Attr, moment uint64, out *fuse.EntryOut) *fusefs.Inode {
+	n.fs.fill(ctx, &attr, moment, &out.Attr)
 	return n.NewInode(ctx, &node{fs: n.fs}, fusefs.StableAttr{Ino: uint64(attr.Ino), Mode: attr.Mode & syscall.S_IFMT})
 }
 
-// fill translates attributes for the kernel. Staging knows better about a
-// file that is in use.
-func (fs *FS) fill(attr *index.Attr, out *fuse.Attr) {
+// fill translates attributes for the kernel, which the index gave after the
+// given moment. Staging knows better about a file that is in use.
+func (fs *FS) fill(ctx context.Context, attr *index.Attr, moment uint64, out *fuse.Attr) {
 	f := (*file)(nil)
 	if attr.IsRegular() {
-		if f = fs.using(attr.Ino); f != nil {
-			f.overlay(attr)
-		}
+		f = fs.overlay(ctx, attr, moment)
 	}
 	out.Ino = uint64(attr.Ino)
 	out.Mode = attr.Mode

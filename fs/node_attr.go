@@ -16,21 +16,23 @@ import (
 
 // Getattr returns the attributes of an inode.
 func (n *node) Getattr(ctx context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	moment := n.fs.ended.now()
 	attr, err := n.fs.cfg.Index.Get(ctx, n.ino())
 	if err != nil {
 		return n.errno("getattr", err)
 	}
-	n.fs.fill(&attr, &out.Attr)
+	n.fs.fill(ctx, &attr, moment, &out.Attr)
 	return 0
 }
 
 // Setattr changes attributes, and the size of a file.
 func (n *node) Setattr(ctx context.Context, _ fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	moment := n.fs.ended.now()
 	attr, err := n.setattr(ctx, in)
 	if err != nil {
 		return n.errno("setattr", err)
 	}
-	n.fs.fill(&attr, &out.Attr)
+	n.fs.fill(ctx, &attr, moment, &out.Attr)
 	return 0
 }
 
@@ -124,19 +126,20 @@ func (f *file) setattr(ctx context.Context, size int64, resize bool, c index.Cha
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if c.Mtime != nil && f.local != nil {
+		if err := f.local.SetMtime(*c.Mtime); err != nil {
+			return attr, err
+		}
+		c.Seq = f.local.State().Seq
+	}
 	if attr, err = f.fs.cfg.Index.SetAttr(ctx, f.ino, c); err != nil {
 		return attr, err
 	}
 	f.setid.Store(attr.Mode&setidBits != 0)
-	if c.Mtime != nil {
-		if f.local != nil {
-			err = f.local.SetMtime(*c.Mtime)
-		}
-		if f.queued.Size >= 0 {
-			f.queued.Mtime = *c.Mtime
-		}
+	if c.Mtime != nil && f.queued.Size >= 0 {
+		f.queued.Mtime, f.queued.Seq = *c.Mtime, c.Seq
 	}
-	return attr, err
+	return attr, nil
 }
 
 // truncate sets the size. Setting the size that a file has already changes

@@ -17,11 +17,12 @@ func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fu
 	if len(name) > index.MaxName {
 		return nil, syscall.ENAMETOOLONG
 	}
+	moment := n.fs.ended.now()
 	attr, err := n.fs.cfg.Index.Lookup(ctx, n.ino(), []byte(name))
 	if err != nil {
 		return nil, n.errno("lookup", err)
 	}
-	return n.child(ctx, attr, out), 0
+	return n.child(ctx, attr, moment, out), 0
 }
 
 // Mkdir makes a directory.
@@ -43,6 +44,7 @@ func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.Entry
 }
 
 func (n *node) make(ctx context.Context, op, name string, r index.CreateRequest, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	moment := n.fs.ended.now()
 	attr, err := n.create(ctx, name, r)
 	if err != nil {
 		return nil, n.errno(op, err)
@@ -56,7 +58,7 @@ func (n *node) make(ctx context.Context, op, name string, r index.CreateRequest,
 			return nil, n.errno(op, err)
 		}
 	}
-	return n.child(ctx, attr, out), 0
+	return n.child(ctx, attr, moment, out), 0
 }
 
 // openNew begins the use of a file that was just made, or takes it back.
@@ -106,6 +108,7 @@ func (n *node) Link(ctx context.Context, target fusefs.InodeEmbedder, name strin
 		return nil, n.errno("link", err)
 	}
 	ino := index.Ino(target.EmbeddedInode().StableAttr().Ino)
+	moment := n.fs.ended.now()
 	attr, err := n.fs.cfg.Index.Link(ctx, ino, n.ino(), []byte(name))
 	if errors.Is(err, index.ErrIsDir) {
 		return nil, syscall.EPERM // Source: link(2)
@@ -114,7 +117,7 @@ func (n *node) Link(ctx context.Context, target fusefs.InodeEmbedder, name strin
 		return nil, n.errno("link", err)
 	}
 	n.fs.relink(ino)
-	return n.child(ctx, attr, out), 0
+	return n.child(ctx, attr, moment, out), 0
 }
 
 // Readlink returns the target of a symbolic link.

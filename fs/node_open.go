@@ -33,6 +33,7 @@ func (n *node) Tmpfile(ctx context.Context, flags, mode uint32, out *fuse.EntryO
 }
 
 func (n *node) createOpen(ctx context.Context, op, name string, flags, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, fusefs.FileHandle, uint32, syscall.Errno) {
+	moment := n.fs.ended.now()
 	attr, err := n.create(ctx, name, index.CreateRequest{Mode: mode&^syscall.S_IFMT | syscall.S_IFREG})
 	if err != nil {
 		return nil, nil, 0, n.errno(op, err)
@@ -42,6 +43,6 @@ func (n *node) createOpen(ctx context.Context, op, name string, flags, mode uint
 		return nil, nil, 0, n.errno(op, err)
 	}
 	n.fs.unlink(attr)
-	child := n.child(ctx, attr, out)
+	child := n.child(ctx, attr, moment, out)
 	return child, newHandle(child.Operations().(*node), f, flags), openFlags, 0
 }

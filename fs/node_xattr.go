@@ -75,7 +75,7 @@ func (fs *FS) ownXattr(ctx context.Context, ino index.Ino, name string) ([]byte,
 func (f *file) unqueued() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.local != nil && (index.Queued{Size: f.local.Size(), Mtime: f.local.Mtime()}) != f.queued
+	return f.local != nil && !sameState(f.local.State(), f.queued)
 }
 
 // Setxattr sets an attribute.

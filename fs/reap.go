@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 
 	"github.com/walfs/walfs/index"
 )
@@ -58,9 +59,17 @@ func (fs *FS) reap(ctx context.Context, ino index.Ino) {
 	}
 }
 
-// bury deletes an inode without a link. What is published of it needs no local bytes.
+// bury deletes an inode without a link. What is published of it needs no local
+// bytes, also when the index keeps it for the published tree's sake.
 func (fs *FS) bury(ctx context.Context, ino index.Ino) error {
 	if _, err := fs.cfg.Index.Reap(ctx, ino); err != nil {
+		return err
+	}
+	attr, err := fs.cfg.Index.Get(ctx, ino)
+	switch {
+	case err == nil && attr.Nlink > 0: // it has a name again
+		return nil
+	case err != nil && !errors.Is(err, index.ErrNotExist):
 		return err
 	}
 	return fs.cfg.Staging.Discard(ino)

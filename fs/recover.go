@@ -116,6 +116,9 @@ func (r *recovery) missing(ctx context.Context) error {
 		return err
 	}
 	for _, attr := range dirties {
+		if attr.Nlink == 0 {
+			continue // deleted; only the published tree still has it
+		}
 		if err := r.queue(ctx, attr); err != nil {
 			return fmt.Errorf("inode %d: %w", attr.Ino, err)
 		}
@@ -136,7 +139,7 @@ func (r *recovery) queue(ctx context.Context, attr index.Attr) error {
 	}
 	defer local.Release()
 	r.found.Queued++
-	return r.fs.cfg.Index.Queue(ctx, attr.Ino, index.Queued{Size: local.Size(), Mtime: local.Mtime()})
+	return r.fs.cfg.Index.Queue(ctx, attr.Ino, local.State())
 }
 
 // isLost reports whether a dirty file should have content in staging. One that

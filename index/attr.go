@@ -34,6 +34,9 @@ func (db *DB) SetAttr(ctx context.Context, ino Ino, c Change) (a Attr, err error
 			}
 			tx.st.bytes += *c.Size - n.Size
 		}
+		if n.Dirty {
+			tx.newer(ino, toldRow, c.Seq)
+		}
 		n.apply(c, tx.now)
 		n.generation = tx.st.open
 		a = n.Attr
@@ -275,6 +278,7 @@ func (tx *txn) bury(n *inode) (bool, error) {
 			return false, err
 		}
 	}
+	tx.setTold(n.Ino, told{})
 	tx.st.inodes--
 	if n.IsRegular() {
 		tx.st.bytes -= n.Size

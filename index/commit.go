@@ -56,6 +56,7 @@ type Packed struct {
 	Base    int64 // published content from here on is not part of the version
 	Ops     []Op  // over what is below Base, in order
 	Hashes  []RangeHash
+	Seq     uint64 // as in Queued
 }
 
 // SegmentRow is what the index knows of a segment.

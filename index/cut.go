@@ -147,8 +147,10 @@ func (tx *txn) cutContent(t *Trailer, p *Packed) (exists bool, err error) {
 		if n.touched {
 			q.Mtime = n.Mtime
 		}
-		if err := tx.resize(&n, q); err != nil {
-			return false, err
+		if tx.newer(n.Ino, toldRow, p.Seq) {
+			if err := tx.resize(&n, q); err != nil {
+				return false, err
+			}
 		}
 		c.Mtime = n.Mtime
 	}

@@ -9,7 +9,8 @@ import (
 // Queued is what Queue writes down of a file.
 type Queued struct {
 	Size  int64
-	Mtime int64 // Unix time in nanoseconds
+	Mtime int64  // Unix time in nanoseconds
+	Seq   uint64 // order of what is told of a file, see order; 0: not known, the newest
 }
 
 // Held is what staging holds of a file at a barrier.
@@ -19,6 +20,7 @@ type Held struct {
 	Base   int64 // smallest size since the published version was snapshotted
 	Mtime  int64
 	Blocks []byte // packed bitmap of held 4 KiB blocks, zstd
+	Seq    uint64 // as in Queued
 }
 
 // errNeedsBarrier ends a NORMAL transaction that would have to be FULL.
@@ -61,7 +63,11 @@ func (tx *txn) markDirty(ino Ino, inBarrier bool) (uint64, error) {
 	if a.PubVersion > 0 && !inBarrier {
 		return 0, errNeedsBarrier
 	}
-	return version, tx.run(`UPDATE inodes SET version = ?, dirty = 1, touched = 0 WHERE ino = ?`, version, ino)
+	// What a barrier wrote of the version before is behind what is published.
+	return version, errors.Join(
+		tx.run(`DELETE FROM held WHERE ino = ?`, ino),
+		tx.run(`UPDATE inodes SET version = ?, dirty = 1, touched = 0 WHERE ino = ?`, version, ino),
+	)
 }
 
 // Queue writes size and mtime of a dirty file into its row and adds a job for
@@ -70,32 +76,39 @@ func (db *DB) Queue(ctx context.Context, ino Ino, q Queued) error {
 	if q.Size < 0 {
 		return fmt.Errorf("size %d of inode %d: %w", q.Size, ino, ErrRange)
 	}
-	return db.update(func(tx *txn) error { return tx.queue(ino, q) })
+	return db.update(func(tx *txn) error {
+		_, err := tx.queue(ino, q)
+		return err
+	})
 }
 
-func (tx *txn) queue(ino Ino, q Queued) error {
+// queue does what Queue says and reports whether the file is dirty.
+func (tx *txn) queue(ino Ino, q Queued) (dirty bool, err error) {
 	n, err := tx.inode(ino)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !n.IsRegular() {
-		return fmt.Errorf("inode %d is no regular file: %w", ino, ErrRange)
+		return false, fmt.Errorf("inode %d is no regular file: %w", ino, ErrRange)
 	}
 	if !n.Dirty {
-		return tx.settle(&n, q)
+		return false, tx.settle(&n, q)
+	}
+	if !tx.newer(ino, toldRow, q.Seq) {
+		return true, nil // whoever told the newer state added the job too
 	}
 	if err := tx.resize(&n, q); err != nil {
-		return err
+		return true, err
 	}
 	if n.touched {
 		if err := tx.run(`UPDATE inodes SET touched = 0 WHERE ino = ?`, ino); err != nil {
-			return err
+			return true, err
 		}
 	}
 	if n.Nlink == 0 {
-		return nil
+		return true, nil
 	}
-	return tx.run(`INSERT INTO jobs (ino, version, queued, tries, next) VALUES (?, ?, ?, 0, 0)
+	return true, tx.run(`INSERT INTO jobs (ino, version, queued, tries, next) VALUES (?, ?, ?, 0, 0)
 		ON CONFLICT (ino) DO UPDATE SET version = excluded.version, tries = 0, next = 0, error = NULL
 		WHERE version <> excluded.version`, ino, n.Version, tx.now)
 }
@@ -103,9 +116,10 @@ func (tx *txn) queue(ino Ino, q Queued) error {
 // settle takes over the last mtime of a version that was packed while the file
 // was still open and its mtime had been set.
 func (tx *txn) settle(n *inode, q Queued) error {
-	if !n.touched || q.Size != n.Size {
+	if !n.touched || q.Size != n.Size || q.Seq != 0 && q.Seq < tx.db.told[n.Ino][toldRow] {
 		return nil
 	}
+	tx.setTold(n.Ino, told{})
 	if q.Mtime != n.Mtime {
 		n.Mtime, n.pubMtime, n.Ctime, n.generation = q.Mtime, q.Mtime, tx.now, tx.st.open
 	}
@@ -152,7 +166,8 @@ func (tx *txn) countBarrier() error {
 }
 
 func (tx *txn) hold(h *Held) error {
-	if err := tx.queue(h.Ino, Queued{Size: h.Size, Mtime: h.Mtime}); err != nil {
+	dirty, err := tx.queue(h.Ino, Queued{Size: h.Size, Mtime: h.Mtime, Seq: h.Seq})
+	if err != nil || !dirty || !tx.newer(h.Ino, toldHeld, h.Seq) {
 		return err
 	}
 	return tx.run(`INSERT INTO held (ino, size, base, mtime, blocks) VALUES (?, ?, ?, ?, ?)

@@ -35,6 +35,7 @@ type DB struct {
 	mu     sync.Mutex
 	writer *conn
 	state  state
+	told   map[Ino]told // of dirty files, see order.go
 	closed bool
 
 	// barrierMu guards barrier, the requests that share the next FULL transaction.

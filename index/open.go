@@ -40,7 +40,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 }
 
 func open(c Config, migrations []string) (_ *DB, err error) {
-	db := &DB{path: c.Path, log: c.Log, now: c.Now, readers: make(chan *conn, readerCount)}
+	db := &DB{path: c.Path, log: c.Log, now: c.Now, readers: make(chan *conn, readerCount), told: make(map[Ino]told)}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}

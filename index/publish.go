@@ -13,15 +13,15 @@ import (
 // not the newest cut, or the numbers are not the next ones. ErrInFlight: the
 // trailer spans more segments than a window has room for at the moment.
 func (db *DB) CommitSegments(ctx context.Context, c Commit) error {
-	hashes := make(map[Ino][]RangeHash, len(c.Packed))
-	for _, p := range c.Packed {
-		hashes[p.Ino] = p.Hashes
+	packed := make(map[Ino]*Packed, len(c.Packed))
+	for i := range c.Packed {
+		packed[c.Packed[i].Ino] = &c.Packed[i]
 	}
 	err := db.full(func(tx *txn) error {
 		if tx.st.cut == nil || tx.st.cut.trailer != c.Trailer {
 			return fmt.Errorf("trailer: %w", ErrStale)
 		}
-		return tx.commitSegments(&c, hashes)
+		return tx.commitSegments(&c, packed)
 	})
 	if err != nil {
 		return fmt.Errorf("commit segments: %w", err)
@@ -29,7 +29,7 @@ func (db *DB) CommitSegments(ctx context.Context, c Commit) error {
 	return nil
 }
 
-func (tx *txn) commitSegments(c *Commit, hashes map[Ino][]RangeHash) error {
+func (tx *txn) commitSegments(c *Commit, packed map[Ino]*Packed) error {
 	g := c.Trailer.Generation
 	if err := tx.addSegments(c, g); err != nil {
 		return err
@@ -41,7 +41,7 @@ func (tx *txn) commitSegments(c *Commit, hashes map[Ino][]RangeHash) error {
 	}
 	for i := range c.Trailer.Contents {
 		row := &c.Trailer.Contents[i]
-		if err := tx.publish(g, row, hashes[row.Ino]); err != nil {
+		if err := tx.publish(g, row, packed[row.Ino]); err != nil {
 			return fmt.Errorf("inode %d: %w", row.Ino, err)
 		}
 	}
@@ -89,7 +89,7 @@ func (tx *txn) announce(number, g uint64) error {
 }
 
 // publish makes a version that was packed whole the published one.
-func (tx *txn) publish(g uint64, c *ContentRow, hashes []RangeHash) error {
+func (tx *txn) publish(g uint64, c *ContentRow, p *Packed) error {
 	n, err := tx.inode(c.Ino)
 	if err != nil {
 		return err // bury spares what the cut speaks of
@@ -105,8 +105,13 @@ func (tx *txn) publish(g uint64, c *ContentRow, hashes []RangeHash) error {
 	if err := tx.overlay(g, c, n.PubSize); err != nil {
 		return err
 	}
-	if err := tx.addHashes(c.Ino, hashes); err != nil {
-		return err
+	if p != nil {
+		if err := tx.addHashes(c.Ino, p.Hashes); err != nil {
+			return err
+		}
+		if err := tx.outdate(&n, p); err != nil {
+			return err
+		}
 	}
 	mtime := c.Mtime
 	if n.Version == c.Version {
@@ -119,6 +124,19 @@ func (tx *txn) publish(g uint64, c *ContentRow, hashes []RangeHash) error {
 		tx.run(`DELETE FROM jobs WHERE ino = ? AND version <= ?`, c.Ino, c.Version),
 		tx.run(`INSERT INTO unfinished (generation, ino) VALUES (?, ?)`, g, c.Ino),
 	)
+}
+
+// outdate forgets what a barrier wrote of a file before the published version
+// was packed: after a power cut it must not come back over that.
+func (tx *txn) outdate(n *inode, p *Packed) error {
+	t := tx.db.told[n.Ino]
+	if n.Version == p.Version && !n.touched { // else settle is to come
+		tx.setTold(n.Ino, told{})
+	}
+	if p.Seq == 0 || t[toldHeld] >= p.Seq {
+		return nil
+	}
+	return tx.run(`DELETE FROM held WHERE ino = ?`, n.Ino)
 }
 
 // publishName writes what the trailer said of a name. If it was changed since

@@ -77,4 +77,5 @@ type Change struct {
 	Atime *int64
 	Mtime *int64
 	Ctime *int64 // nil: now
+	Seq   uint64 // as in Queued, with an mtime that staging has already
 }

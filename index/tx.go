@@ -12,6 +12,8 @@ type txn struct {
 	now int64 // Unix time in nanoseconds
 	// fresh: a replay, which keeps no superseded content.
 	fresh bool
+	db    *DB
+	undo  []func() // what a failure has to take back in memory, last first
 }
 
 // request is one call's share of a FULL transaction.
@@ -107,7 +109,13 @@ func (db *DB) commit(group []*request) {
 			db.log.Error("index cannot roll back", "err", err)
 		}
 	}()
-	tx := &txn{conn: w, st: db.state, now: db.now().UnixNano()}
+	tx := &txn{conn: w, st: db.state, now: db.now().UnixNano(), db: db}
+	committed := false
+	defer func() {
+		if !committed {
+			tx.undone(0)
+		}
+	}()
 	errs, err := tx.attemptAll(group)
 	if err != nil {
 		fail(group, err)
@@ -120,6 +128,7 @@ func (db *DB) commit(group []*request) {
 		fail(group, fmt.Errorf("commit: %w", err))
 		return
 	}
+	committed = true
 	for i, r := range group {
 		r.err = errs[i]
 	}
@@ -155,10 +164,11 @@ func (tx *txn) attempt(fn func(*txn) error) error {
 	if err := tx.run(`SAVEPOINT attempt`); err != nil {
 		return err
 	}
-	st := tx.st
+	st, steps := tx.st, len(tx.undo)
 	err := fn(tx)
 	if err != nil {
 		tx.st = st
+		tx.undone(steps)
 		err = errors.Join(err, tx.run(`ROLLBACK TO attempt`))
 	}
 	return errors.Join(err, tx.run(`RELEASE attempt`))

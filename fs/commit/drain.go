@@ -88,12 +88,13 @@ func (c *Committer) queueOpen(ctx context.Context) ([]index.Attr, error) {
 		if queued[attr.Ino] == attr.Version {
 			continue
 		}
-		mtime := attr.Mtime
+		state := index.Queued{Size: attr.Size, Mtime: attr.Mtime}
 		if file, ok, err := c.cfg.Staging.Lookup(attr.Ino); err == nil && ok {
-			attr.Size, mtime = file.Size(), file.Mtime()
+			state = file.State()
+			attr.Size = state.Size
 			file.Release()
 		}
-		err = c.cfg.Index.Queue(ctx, attr.Ino, index.Queued{Size: attr.Size, Mtime: mtime})
+		err = c.cfg.Index.Queue(ctx, attr.Ino, state)
 		if err != nil && !errors.Is(err, index.ErrNotExist) {
 			return nil, err
 		}

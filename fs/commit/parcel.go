@@ -142,7 +142,7 @@ func (par *parcel) packed() index.Packed {
 	return index.Packed{
 		Ino: par.job.Ino, Version: par.version,
 		Size: par.pack.Size, Mtime: par.pack.Mtime, Base: par.pack.Base,
-		Ops: par.ops, Hashes: par.hashes,
+		Ops: par.ops, Hashes: par.hashes, Seq: par.pack.Seq,
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 type Pack struct {
 	Version uint64
 	Size    int64
-	Mtime   int64 // Unix time in nanoseconds
-	Base    int64 // published content from here on is not part of the version
+	Mtime   int64  // Unix time in nanoseconds
+	Base    int64  // published content from here on is not part of the version
+	Seq     uint64 // as in index.Queued
 
 	f      *File
 	ranges []PackRange
@@ -81,7 +82,7 @@ func (p *Pack) gate(ctx context.Context, do func() error) error {
 	if p.ranges, err = f.changes(); err != nil {
 		return err
 	}
-	p.Version, p.Size, p.Mtime, p.Base = f.version, f.size, f.mtime, f.base
+	p.Version, p.Size, p.Mtime, p.Base, p.Seq = f.version, f.size, f.mtime, f.base, f.d.seq.Add(1)
 	p.since, p.base = blocks{}, f.size
 	p.moved.Store(false)
 	f.marked = false

@@ -37,6 +37,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -84,6 +85,8 @@ type Dir struct {
 	c    Config
 	log  *slog.Logger
 	disk disk
+
+	seq atomic.Uint64 // newest number of a state that was told, see File.state
 
 	mu      sync.Mutex // guards the fields below
 	open    map[index.Ino]*File

@@ -54,15 +54,19 @@ func (f *File) syncFiles(unsynced bool) error {
 	return nil
 }
 
-// HeldState returns what the file holds now. Only Sync makes it durable.
-func (f *File) HeldState() index.Held {
+// State returns what index.Queue has to know of the file.
+func (f *File) State() index.Queued {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.held()
+	return index.Queued{Size: f.size, Mtime: f.mtime, Seq: f.d.seq.Add(1)}
 }
 
+// held returns what the file holds now. The caller holds mu, so that the
+// numbers of states grow as the states follow one another.
 func (f *File) held() index.Held {
-	return index.Held{Ino: f.ino, Size: f.size, Base: f.base, Mtime: f.mtime, Blocks: encodeRuns(f.spans(f.size))}
+	return index.Held{
+		Ino: f.ino, Size: f.size, Base: f.base, Mtime: f.mtime, Blocks: encodeRuns(f.spans(f.size)), Seq: f.d.seq.Add(1),
+	}
 }
 
 // spans returns the runs of blocks that are held below size. The caller holds mu.
