@@ -53,8 +53,11 @@ type File struct {
 }
 
 // File opens what staging holds of an inode, or begins to hold it. The caller releases it.
-func (d *Dir) File(_ context.Context, ino index.Ino, s Shape) (*File, error) {
+func (d *Dir) File(ctx context.Context, ino index.Ino, s Shape) (*File, error) {
 	f, err := d.use(ino, func(f *File) error { return f.create(s) })
+	for errors.Is(err, ErrNotExist) && ctx.Err() == nil { // a Lookup came first and found nothing
+		f, err = d.use(ino, func(f *File) error { return f.create(s) })
+	}
 	if err != nil {
 		return nil, fmt.Errorf("staging file %d: %w", ino, err)
 	}
@@ -335,6 +338,15 @@ func (f *File) Clean() error {
 		return fmt.Errorf("staging file %d: %w", f.ino, err)
 	}
 	return nil
+}
+
+// unsettled notes that something was written that is not packed. The caller holds mu.
+func (f *File) unsettled() {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if p := f.d.present[f.ino]; p != nil {
+		p.written = true
+	}
 }
 
 // settled notes that nothing was written that is not packed. The caller holds mu.

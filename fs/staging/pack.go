@@ -85,6 +85,9 @@ func (p *Pack) gate(ctx context.Context, do func() error) error {
 	p.Version, p.Size, p.Mtime, p.Base, p.Seq = f.version, f.size, f.mtime, f.base, f.d.seq.Add(1)
 	p.since, p.base = blocks{}, f.size
 	p.moved.Store(false)
+	if f.marked {
+		f.unsettled()
+	}
 	f.marked = false
 	return nil
 }

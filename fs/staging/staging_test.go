@@ -280,6 +280,21 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestRemoveAborted gives up a pack of a file that was closed meanwhile.
+func TestRemoveAborted(t *testing.T) {
+	d := newDir(t, t.TempDir())
+	f := d.mustFile(t, 1, Shape{})
+	_, err := f.WriteAt(ctx, []byte("only here"), 0, nil)
+	must(t, err)
+	p, err := f.Pack(ctx, false)
+	must(t, err)
+	f.Release()
+	p.Abort()
+	if err := d.Remove(1); !errors.Is(err, ErrBusy) {
+		t.Errorf("remove of the only copy: %v", err)
+	}
+}
+
 // TestRestrict goes back to what a barrier wrote down, whatever became of the map.
 func TestRestrict(t *testing.T) {
 	content := published(bytes.Repeat([]byte("p"), 100000))
