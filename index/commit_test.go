@@ -122,6 +122,53 @@ func TestPublication(t *testing.T) {
 			c.both(c.packed("d/b", 2, 2))
 			c.expect("a:x d/ d/b:xx")
 		}},
+		{"a file that was packed too early takes a place when it is whole", func(c *committer) {
+			tree(c.t, c.db, "a")
+			c.both(c.packed("a", 1, 3))
+			tree(c.t, c.db, "t")
+			c.both(c.packed("t", 2, 1))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino))
+			c.rename("t", "a")
+			c.both()
+			c.expect("a:xxx t:x")
+			c.both(c.packed("a", 4, 5))
+			c.expect("a:xxxxx")
+		}},
+		{"it keeps the name that it had", func(c *committer) {
+			tree(c.t, c.db, "t", "d/")
+			c.both(c.packed("t", 1, 1))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino))
+			c.rename("t", "d/a")
+			c.both()
+			c.expect("d/ t:x")
+			tree(c.t, c.db, "t")
+			c.both(c.packed("t", 3, 4))
+			c.expect("d/ t:x")
+			c.both(c.packed("d/a", 4, 5))
+			c.expect("d/ d/a:xxxxx t:xxxx")
+		}},
+		{"it takes the place at once if it cannot keep the name", func(c *committer) {
+			tree(c.t, c.db, "d/", "d/t")
+			c.both(c.packed("d/t", 1, 1))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "d/t").Ino))
+			c.rename("d/t", "a")
+			c.both()
+			c.expect("d/ d/t:x")
+			must(c.db.Rmdir(ctx, index.Root, []byte("d")))
+			c.both()
+			c.expect("a:x")
+		}},
+		{"what waits for a file that is deleted waits no longer", func(c *committer) {
+			tree(c.t, c.db, "t")
+			c.both(c.packed("t", 1, 1))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino))
+			c.rename("t", "a")
+			c.both()
+			c.expect("t:x")
+			c.unlink("a")
+			c.both()
+			c.expect("")
+		}},
 		{"a rewritten file stays as it was", func(c *committer) {
 			tree(c.t, c.db, "a")
 			c.both(c.packed("a", 1, 3))

@@ -98,19 +98,21 @@ func (tx *txn) renumber(g uint64) error {
 }
 
 func (tx *txn) cut(t *Trailer, completed []Packed) error {
-	whole := make(map[Ino]bool, len(completed))
+	whole := make(map[Ino]uint64, len(completed)) // 0: it is gone
 	for i := range completed {
 		p := &completed[i]
-		if whole[p.Ino] {
+		if whole[p.Ino] != 0 {
 			return fmt.Errorf("inode %d twice: %w", p.Ino, ErrRange)
 		}
 		exists, err := tx.cutContent(t, p)
 		if err != nil {
 			return err
 		}
-		whole[p.Ino] = exists
+		if exists {
+			whole[p.Ino] = p.Version
+		}
 	}
-	for _, read := range []func(*Trailer, map[Ino]bool) error{tx.cutSegments, tx.cutInodes, tx.cutNames} {
+	for _, read := range []func(*Trailer, map[Ino]uint64) error{tx.cutSegments, tx.cutInodes, tx.cutNames} {
 		if err := read(t, whole); err != nil {
 			return err
 		}
@@ -197,7 +199,7 @@ func (tx *txn) addInode(t *Trailer, n *inode) error {
 }
 
 // cutSegments adds the segments that are certified and were never announced.
-func (tx *txn) cutSegments(t *Trailer, _ map[Ino]bool) error {
+func (tx *txn) cutSegments(t *Trailer, _ map[Ino]uint64) error {
 	return tx.query(`SELECT number, blob, object, size, end_epoch FROM segments INDEXED BY segments_announced
 		WHERE announced IS NULL AND stage >= 4 ORDER BY number`, func(r row) error {
 		s := TrailerSegment{Number: r.uint(0), Size: r.int(3), EndEpoch: walrus.Epoch(r.int(4))}
@@ -209,12 +211,12 @@ func (tx *txn) cutSegments(t *Trailer, _ map[Ino]bool) error {
 }
 
 // cutInodes adds the inodes that changed since the last generation and may be published.
-func (tx *txn) cutInodes(t *Trailer, whole map[Ino]bool) error {
+func (tx *txn) cutInodes(t *Trailer, whole map[Ino]uint64) error {
 	var changed []inode
 	err := tx.query(`SELECT `+inodeColumns+` FROM inodes i INDEXED BY inodes_changed
 		WHERE i.pub_version > 0 AND i.generation > ? AND i.nlink > 0`, func(r row) error {
 		n := scanInode(r)
-		if !whole[n.Ino] {
+		if whole[n.Ino] == 0 {
 			changed = append(changed, n)
 		}
 		return nil

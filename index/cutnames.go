@@ -2,77 +2,216 @@ package index
 
 import "errors"
 
-// pendingName is a row of the table dirents whose live and published inode differ.
-type pendingName struct {
-	parent    Ino
-	name      []byte
-	live, pub Ino // 0: NULL
+// place is where a name stands.
+type place struct {
+	parent Ino
+	name   string
 }
 
-func scanPending(r row) pendingName {
-	return pendingName{parent: r.ino(0), name: r.bytes(1), live: r.ino(2), pub: r.ino(3)}
+// pendingName is a row of the table dirents whose live and published inode differ.
+type pendingName struct {
+	place
+	live, pub Ino    // 0: NULL
+	needs     uint64 // version of live that has to be published with the name
+	ready     bool   // live may be published under the name, content and all
+	known     bool   // some version of live is published
+	forced    bool   // what is published there cannot stay: a directory is there now, or its own is gone
+	emit      bool   // the trailer says something of the name
 }
 
 const (
-	sqlPendingChanged = `SELECT parent, name, ino, pub FROM dirents INDEXED BY dirents_pending
-		WHERE ino IS NOT pub AND generation > ?`
-	sqlPendingOf = `SELECT parent, name, ino, pub FROM dirents INDEXED BY dirents_ino WHERE ino = ? AND ino IS NOT pub`
+	sqlPendingColumns = `SELECT parent, name, ino, pub, needs FROM dirents`
+	sqlPendingChanged = sqlPendingColumns + ` INDEXED BY dirents_pending WHERE ino IS NOT pub AND generation > ?`
+	sqlPendingLive    = sqlPendingColumns + ` INDEXED BY dirents_ino WHERE ino = ? AND ino IS NOT pub`
+	sqlPendingPub     = sqlPendingColumns + ` INDEXED BY dirents_pub WHERE pub = ? AND pub IS NOT NULL AND ino IS NOT pub`
+	sqlNamesOf        = `SELECT parent, name, pub FROM dirents INDEXED BY dirents_ino WHERE ino = ?`
 )
+
+// nameCut decides what a trailer says of the names that differ between the
+// live and the published tree.
+//
+// A name is published with the content that the file had when it got the
+// name, or newer content: else a restore would find a half-written file, or an
+// empty one, where there was a whole one. Until that is packed the name waits,
+// and so does what goes with it: the name that the file had before, and the
+// file that was displaced.
+type nameCut struct {
+	tx    *txn
+	whole map[Ino]uint64 // the versions that this cut completes
+	all   map[place]*pendingName
+	order []*pendingName
+	names map[Ino][]boundName // live names of inodes that are published under a pending name
+}
+
+// boundName is a live name of an inode.
+type boundName struct {
+	place
+	pub Ino
+}
 
 // cutNames adds the names that changed since the last generation, and those
 // that waited for one of the files that are whole now.
-func (tx *txn) cutNames(t *Trailer, whole map[Ino]bool) error {
-	var pending []pendingName
-	err := tx.query(sqlPendingChanged, func(r row) error {
-		if p := scanPending(r); !whole[p.live] {
-			pending = append(pending, p)
-		}
-		return nil
-	}, tx.st.packed)
-	if err != nil {
+func (tx *txn) cutNames(t *Trailer, whole map[Ino]uint64) error {
+	c := &nameCut{tx: tx, whole: whole, all: map[place]*pendingName{}, names: map[Ino][]boundName{}}
+	if err := c.collect(sqlPendingChanged, tx.st.packed); err != nil {
 		return err
 	}
 	for i := range t.Contents {
-		err := tx.query(sqlPendingOf, func(r row) error {
-			pending = append(pending, scanPending(r))
-			return nil
-		}, t.Contents[i].Ino)
-		if err != nil {
+		ino := t.Contents[i].Ino
+		if err := c.collect(sqlPendingLive, ino); err != nil {
+			return err
+		}
+		if err := c.collect(sqlPendingPub, ino); err != nil {
 			return err
 		}
 	}
-	for _, p := range pending {
-		ino, emit, err := tx.decide(p, whole)
-		if err != nil {
-			return err
+	if err := c.decide(); err != nil {
+		return err
+	}
+	for _, p := range c.order {
+		if !p.emit {
+			continue
 		}
-		if emit {
-			t.Names = append(t.Names, NameRow{Parent: p.parent, Name: p.name, Ino: ino})
+		row := NameRow{Parent: p.parent, Name: []byte(p.name)}
+		if p.ready {
+			row.Ino = p.live
+		}
+		t.Names = append(t.Names, row)
+	}
+	return nil
+}
+
+// collect adds the rows of a query, and all rows whose fate hangs on theirs.
+func (c *nameCut) collect(sql string, arg any) error {
+	from := len(c.order)
+	err := c.tx.query(sql, func(r row) error {
+		p := &pendingName{place: place{r.ino(0), string(r.bytes(1))}, live: r.ino(2), pub: r.ino(3), needs: r.uint(4)}
+		if c.all[p.place] == nil {
+			c.all[p.place] = p
+			c.order = append(c.order, p)
+		}
+		return nil
+	}, arg)
+	if err != nil {
+		return err
+	}
+	for _, p := range c.order[from:] {
+		if p.pub != 0 {
+			if err := c.loadNames(p.pub); err != nil {
+				return err
+			}
+		}
+		if p.live != 0 {
+			if err := c.collect(sqlPendingPub, p.live); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// decide returns what a trailer says of a pending name: the inode that it is
-// bound to or 0 when it is removed, or nothing.
-//
-// A name bound to a file that was never packed whole waits. Meanwhile the inode
-// that it displaced stays published under it, unless that one has another
-// name by now: then it would be seen under both.
-func (tx *txn) decide(p pendingName, whole map[Ino]bool) (ino Ino, emit bool, err error) {
-	if p.live == 0 || whole[p.live] {
-		return p.live, true, nil
+// loadNames reads the live names of an inode that is published under a pending
+// name, and adds the pending ones.
+func (c *nameCut) loadNames(ino Ino) error {
+	if _, ok := c.names[ino]; ok {
+		return nil
 	}
-	version, err := tx.int(`SELECT pub_version FROM inodes WHERE ino = ?`, p.live)
-	if err != nil || version > 0 {
-		return p.live, true, err
+	var names []boundName
+	err := c.tx.query(sqlNamesOf, func(r row) error {
+		names = append(names, boundName{place{r.ino(0), string(r.bytes(1))}, r.ino(2)})
+		return nil
+	}, ino)
+	c.names[ino] = names
+	if err != nil || len(names) == 0 {
+		return err
 	}
+	return c.collect(sqlPendingLive, ino)
+}
+
+// decide finds out which rows the trailer carries: as many as can be without
+// a published file vanishing that has a live name.
+func (c *nameCut) decide() error {
+	for _, p := range c.order {
+		if err := c.prepare(p); err != nil {
+			return err
+		}
+	}
+	c.giveWay()
+	for changed := true; changed; {
+		changed = false
+		for _, p := range c.order {
+			if p.emit && !p.forced && !c.mayGo(p) {
+				p.emit, changed = false, true
+			}
+		}
+	}
+	return nil
+}
+
+// prepare decides about a row by itself.
+func (c *nameCut) prepare(p *pendingName) error {
+	if p.live == 0 {
+		p.emit = true
+		_, err := c.tx.dir(p.parent)
+		p.forced = errors.Is(err, ErrNotExist)
+		if p.forced {
+			return nil
+		}
+		return err
+	}
+	a, err := c.tx.attr(p.live)
+	if err != nil {
+		return err
+	}
+	version := max(c.whole[p.live], a.PubVersion)
+	p.forced = a.IsDir()
+	p.known = version > 0
+	p.ready = p.known && version >= p.needs
+	p.emit = p.ready || p.pub != 0
+	return nil
+}
+
+// giveWay lets files be published early under their new names that would
+// vanish from the old ones: an older version is better than none.
+func (c *nameCut) giveWay() {
+	var early []*pendingName
+	for _, p := range c.order {
+		if !p.forced || c.shown(p.pub) {
+			continue
+		}
+		for _, n := range c.names[p.pub] {
+			if q := c.all[n.place]; q != nil && q.pub == 0 && q.known {
+				early = append(early, q)
+			}
+		}
+	}
+	for _, q := range early {
+		q.ready, q.emit = true, true
+	}
+}
+
+// mayGo reports whether the trailer may take a published inode away from a
+// name. What was deleted stays until its successor is there, and what has
+// another name until it is published there.
+func (c *nameCut) mayGo(p *pendingName) bool {
 	if p.pub == 0 {
-		return 0, false, nil
+		return true
 	}
-	_, _, err = tx.nameOf(p.pub)
-	if errors.Is(err, ErrNotExist) {
-		return 0, false, nil
+	if len(c.names[p.pub]) == 0 {
+		return p.live == 0 || p.ready
 	}
-	return 0, true, err
+	return c.shown(p.pub)
+}
+
+// shown reports whether an inode is or will be published under a live name.
+func (c *nameCut) shown(ino Ino) bool {
+	for _, n := range c.names[ino] {
+		if n.pub == ino {
+			return true
+		}
+		if q := c.all[n.place]; q != nil && q.ready && q.emit {
+			return true
+		}
+	}
+	return false
 }

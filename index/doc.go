@@ -6,8 +6,9 @@
 // The live tree is what programs see. The published tree is what a restore of
 // the newest trailer would give: of each regular file the newest version that
 // was packed whole, with the names that lead to it. Both are in the same
-// tables. A name bound to a file of which no version was packed yet waits; what
-// it displaced stays published under it until then, unless it has another name.
+// tables. A name that a file gets is published once the content is that the file
+// had then, or newer content. Until then the file stays published under the name
+// that it had before, and what the new name displaced under that.
 //
 // Segments are numbered from 1. A generation is the rows of one trailer, and its
 // number that of the first segment that carries the trailer. Each row of the

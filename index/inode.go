@@ -123,8 +123,20 @@ func (tx *txn) setLinks(a *Attr, nlink uint32) error {
 		return tx.run(`UPDATE inodes SET nlink = ?, ctime = ?, generation = ? WHERE ino = ?`,
 			nlink, tx.now, tx.st.open, a.Ino)
 	}
-	if err := tx.run(`UPDATE inodes SET nlink = 0, ctime = ? WHERE ino = ?`, tx.now, a.Ino); err != nil {
-		return err
-	}
-	return tx.run(`DELETE FROM jobs WHERE ino = ?`, a.Ino)
+	// Names that waited for the inode need not wait any longer, see nameCut.
+	return errors.Join(
+		tx.run(`UPDATE inodes SET nlink = 0, ctime = ? WHERE ino = ?`, tx.now, a.Ino),
+		tx.run(`DELETE FROM jobs WHERE ino = ?`, a.Ino),
+		tx.run(`UPDATE dirents INDEXED BY dirents_pub SET generation = ?1
+			WHERE pub = ?2 AND pub IS NOT NULL AND ino IS NOT pub AND generation < ?1`, tx.st.open, a.Ino),
+	)
+}
+
+// removeDir notes that a directory lost its name. Nothing in it is published
+// any longer for the sake of another name.
+func (tx *txn) removeDir(a *Attr) error {
+	return errors.Join(
+		tx.setLinks(a, 0),
+		tx.run(`UPDATE dirents SET generation = ?1 WHERE parent = ?2 AND generation < ?1`, tx.st.open, a.Ino),
+	)
 }

@@ -331,7 +331,7 @@ func (w *world) liveTree() {
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: new(clock), path: filepath.Join(t.TempDir(), "index"),
-		names: make(map[name]index.Ino), dirs: map[index.Ino]bool{index.Root: true}, files: make(map[index.Ino]*file),
+		names: make(map[name]index.Ino), needs: make(map[name]uint64), dirs: map[index.Ino]bool{index.Root: true}, files: make(map[index.Ino]*file),
 		segments: make(map[uint64][]byte), certified: make(map[uint64]bool), history: make(map[uint64]published),
 		tree: published{names: make(map[name]index.Ino), inodes: make(map[index.Ino]*node)},
 	}

@@ -31,9 +31,9 @@ func checkName(name []byte) error {
 const (
 	sqlLookup = `SELECT ` + attrColumns + ` FROM dirents d JOIN inodes i ON i.ino = d.ino
 		WHERE d.parent = ? AND d.name = ?`
-	sqlBind = `INSERT INTO dirents (parent, name, ino, pub, cookie, generation) VALUES (?, ?, ?, NULL, ?, ?)
+	sqlBind = `INSERT INTO dirents (parent, name, ino, pub, cookie, generation, needs) VALUES (?, ?, ?, NULL, ?, ?, ?)
 		ON CONFLICT (parent, name) DO UPDATE SET ino = excluded.ino, cookie = excluded.cookie,
-		generation = excluded.generation WHERE ino IS NULL`
+		generation = excluded.generation, needs = excluded.needs WHERE ino IS NULL`
 )
 
 // Lookup returns the inode that a live name is bound to, or ErrNotExist.
@@ -65,8 +65,8 @@ func nonNil(b []byte) []byte {
 }
 
 // bind gives a name to an inode, or returns ErrExist when the name is live.
-func (tx *txn) bind(parent Ino, name []byte, ino Ino) error {
-	n, err := tx.exec(sqlBind, parent, name, ino, tx.newCookie(), tx.st.open)
+func (tx *txn) bind(parent Ino, name []byte, a *Attr) error {
+	n, err := tx.exec(sqlBind, parent, name, a.Ino, tx.newCookie(), tx.st.open, a.needs())
 	if err == nil && n == 0 {
 		return ErrExist
 	}
@@ -74,9 +74,18 @@ func (tx *txn) bind(parent Ino, name []byte, ino Ino) error {
 }
 
 // rebind gives a live name to another inode. The entry keeps its cookie.
-func (tx *txn) rebind(parent Ino, name []byte, ino Ino) error {
-	return tx.run(`UPDATE dirents SET ino = ?, generation = ? WHERE parent = ? AND name = ?`,
-		ino, tx.st.open, parent, name)
+func (tx *txn) rebind(parent Ino, name []byte, a *Attr) error {
+	return tx.run(`UPDATE dirents SET ino = ?, generation = ?, needs = ? WHERE parent = ? AND name = ?`,
+		a.Ino, tx.st.open, a.needs(), parent, name)
+}
+
+// needs returns the version that has to be published with a name that an
+// inode gets now; 0: any.
+func (a *Attr) needs() uint64 {
+	if a.IsRegular() && a.Dirty {
+		return a.Version
+	}
+	return 0
 }
 
 // unbind takes a live name away. What is published under it stays until a cut.
@@ -153,7 +162,7 @@ func (tx *txn) create(r CreateRequest, named bool) (Attr, error) {
 		if n.IsDir() {
 			n.Nlink, subdirs = 2, 1
 		}
-		if err := tx.bind(r.Parent, r.Name, n.Ino); err != nil {
+		if err := tx.bind(r.Parent, r.Name, &n.Attr); err != nil {
 			return Attr{}, err
 		}
 		if err := tx.touchDir(r.Parent, subdirs); err != nil {
@@ -183,7 +192,7 @@ func (db *DB) Link(ctx context.Context, ino, parent Ino, name []byte) (a Attr, e
 		case a.Nlink >= maxLinks:
 			return ErrLinks
 		}
-		if err := tx.bind(parent, name, ino); err != nil {
+		if err := tx.bind(parent, name, &a); err != nil {
 			return err
 		}
 		if err := tx.setLinks(&a, a.Nlink+1); err != nil {
@@ -231,7 +240,7 @@ func (db *DB) Rmdir(ctx context.Context, parent Ino, name []byte) (a Attr, err e
 		if err := tx.unbind(parent, name); err != nil {
 			return err
 		}
-		if err := tx.setLinks(&a, 0); err != nil {
+		if err := tx.removeDir(&a); err != nil {
 			return err
 		}
 		return tx.touchDir(parent, -1)

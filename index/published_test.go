@@ -54,29 +54,94 @@ func (w *world) after(completed []*pack) published {
 	for ino := range inos {
 		w.publishInode(next, ino, whole[ino])
 	}
-	places := maps.Clone(w.names)
-	maps.Copy(places, next.names)
-	for n := range places {
-		live, bound := w.names[n]
-		switch shown := next.names[n]; {
-		case !bound:
-			delete(next.names, n)
-		case next.inodes[live] != nil:
-			next.names[n] = live
-		case shown != 0 && w.named(shown):
-			delete(next.names, n)
-		}
-	}
+	next.names = w.namesAfter(next)
 	return next
 }
 
-func (w *world) named(ino index.Ino) bool {
-	for _, i := range w.names {
-		if i == ino {
-			return true
+// namesAfter returns the published names: of all changes that lead to the live
+// ones as many as can be without a file vanishing that has a live name.
+func (w *world) namesAfter(next published) map[name]index.Ino {
+	stays, ready := make(map[name]bool), make(map[name]bool)
+	for n := range w.names {
+		ready[n] = w.ready(next, n)
+	}
+	w.giveWay(next, ready)
+	for {
+		names := maps.Clone(next.names)
+		for n, shown := range names {
+			if live := w.names[n]; live != shown && !stays[n] && !ready[n] {
+				delete(names, n)
+			}
+		}
+		for n, live := range w.names {
+			if !stays[n] && ready[n] {
+				names[n] = live
+			}
+		}
+		settled := true
+		for n, shown := range next.names {
+			if stays[n] || names[n] == shown || w.mustGo(n) || !w.misses(names, n, shown) {
+				continue
+			}
+			stays[n], settled = true, false
+		}
+		if settled {
+			return names
 		}
 	}
-	return false
+}
+
+// ready reports whether a live name may be published with what is published of the file.
+func (w *world) ready(next published, n name) bool {
+	shown := next.inodes[w.names[n]]
+	return shown != nil && (w.files[w.names[n]] == nil || shown.version >= w.needs[n])
+}
+
+// mustGo reports whether what is published at a place cannot stay there: a
+// directory is there now, or its own directory is gone.
+func (w *world) mustGo(n name) bool {
+	live, bound := w.names[n]
+	return bound && w.dirs[live] || !bound && !w.dirs[n.parent]
+}
+
+// giveWay makes new names of files ready that would vanish because they cannot
+// stay where they are: an older version is better than none.
+func (w *world) giveWay(next published, ready map[name]bool) {
+	early := maps.Clone(ready)
+	for n, shown := range next.names {
+		if w.names[n] == shown || !w.mustGo(n) {
+			continue
+		}
+		var free []name
+		seen := false
+		for at, ino := range w.names {
+			if ino != shown {
+				continue
+			}
+			seen = seen || early[at] || next.names[at] == ino
+			if next.names[at] == 0 {
+				free = append(free, at)
+			}
+		}
+		for _, at := range free {
+			ready[at] = ready[at] || !seen
+		}
+	}
+}
+
+// misses reports whether an inode that was published at n should still be
+// published, and is not.
+func (w *world) misses(names map[name]index.Ino, n name, ino index.Ino) bool {
+	named := false
+	for at, i := range w.names {
+		if i == ino {
+			named = true
+			if names[at] == ino {
+				return false
+			}
+		}
+	}
+	return named || w.names[n] != 0 && names[n] == 0
 }
 
 // publishInode shows the live attributes of an inode, with size, mtime and

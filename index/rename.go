@@ -89,7 +89,7 @@ func (tx *txn) move(r RenameRequest, moved *Attr) error {
 	if err := tx.unbind(r.OldParent, r.OldName); err != nil {
 		return err
 	}
-	if err := tx.bind(r.NewParent, r.NewName, moved.Ino); err != nil {
+	if err := tx.bind(r.NewParent, r.NewName, moved); err != nil {
 		return err
 	}
 	return tx.renamed(r, moved, 0)
@@ -113,10 +113,14 @@ func (tx *txn) replace(r RenameRequest, moved, target *Attr) error {
 	if err := tx.unbind(r.OldParent, r.OldName); err != nil {
 		return err
 	}
-	if err := tx.rebind(r.NewParent, r.NewName, moved.Ino); err != nil {
+	if err := tx.rebind(r.NewParent, r.NewName, moved); err != nil {
 		return err
 	}
-	if err := tx.setLinks(target, left); err != nil {
+	lose := tx.setLinks
+	if target.IsDir() {
+		lose = func(a *Attr, _ uint32) error { return tx.removeDir(a) }
+	}
+	if err := lose(target, left); err != nil {
 		return err
 	}
 	return tx.renamed(r, moved, removedDirs)
@@ -143,8 +147,8 @@ func (tx *txn) exchange(r RenameRequest, a, b *Attr) error {
 		return err
 	}
 	err := errors.Join(
-		tx.rebind(r.OldParent, r.OldName, b.Ino),
-		tx.rebind(r.NewParent, r.NewName, a.Ino),
+		tx.rebind(r.OldParent, r.OldName, b),
+		tx.rebind(r.NewParent, r.NewName, a),
 		tx.setLinks(a, a.Nlink),
 		tx.setLinks(b, b.Nlink),
 	)

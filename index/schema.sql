@@ -44,6 +44,7 @@ CREATE TABLE xattrs (
 ) STRICT, WITHOUT ROWID;
 
 -- ino: live, pub: published. A row has at least one of them, and is pending while they differ.
+-- needs: the version of ino that was there when it got the name, if that was not published then.
 CREATE TABLE dirents (
 	parent     INTEGER NOT NULL,
 	name       BLOB NOT NULL,
@@ -51,6 +52,7 @@ CREATE TABLE dirents (
 	pub        INTEGER,
 	cookie     INTEGER NOT NULL,
 	generation INTEGER NOT NULL,
+	needs      INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (parent, name),
 	CHECK (ino IS NOT NULL OR pub IS NOT NULL)
 ) STRICT, WITHOUT ROWID;

@@ -62,6 +62,7 @@ type world struct {
 	db    *index.DB
 
 	names map[name]index.Ino // live
+	needs map[name]uint64    // version that has to be published with the name
 	dirs  map[index.Ino]bool
 	files map[index.Ino]*file
 
@@ -137,7 +138,7 @@ func (w *world) create(mode uint32) {
 	if exists {
 		w.t.Fatalf("create %v over an entry", p)
 	}
-	w.names[p] = a.Ino
+	w.bind(p, a.Ino)
 	switch {
 	case a.IsDir():
 		w.dirs[a.Ino] = true
@@ -163,7 +164,7 @@ func (w *world) temporary() {
 	}
 	_, err = w.db.Link(ctx, a.Ino, p.parent, []byte(p.name))
 	w.expect("link", err)
-	w.names[p] = a.Ino
+	w.bind(p, a.Ino)
 	w.queue(a.Ino)
 }
 
@@ -319,7 +320,16 @@ func (w *world) link() {
 		w.t.Fatalf("link to %v: %v", p, err)
 	}
 	if err == nil {
-		w.names[p] = ino
+		w.bind(p, ino)
+	}
+}
+
+// bind gives an inode a name. What a file is now has to be published with it.
+func (w *world) bind(p name, ino index.Ino) {
+	w.names[p] = ino
+	delete(w.needs, p)
+	if f := w.files[ino]; f != nil && f.number != w.versionOf(ino) {
+		w.needs[p] = f.number
 	}
 }
 
@@ -347,14 +357,15 @@ func (w *world) rename() {
 		return
 	}
 	if r.Exchange {
-		w.names[from], w.names[to] = target, moved
+		w.bind(from, target)
+		w.bind(to, moved)
 		return
 	}
 	if displaced.Ino != target {
 		w.t.Fatalf("rename displaced inode %d, want %d", displaced.Ino, target)
 	}
 	delete(w.names, from)
-	w.names[to] = moved
+	w.bind(to, moved)
 	if target != 0 && displaced.Nlink == 0 {
 		delete(w.dirs, target)
 		w.reap(target)
