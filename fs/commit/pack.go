@@ -105,11 +105,11 @@ func (p *packer) load(ctx context.Context, job index.Job) (*parcel, error) {
 		return nil, fmt.Errorf("inode %d: %w", job.Ino, err)
 	}
 	file, ok, err := p.c.cfg.Staging.Lookup(job.Ino)
+	if err == nil && !ok {
+		file, err = p.loadEmpty(ctx, attr)
+	}
 	if err != nil {
 		return nil, &fileError{err}
-	}
-	if !ok {
-		return p.loadEmpty(job, attr)
 	}
 	if wait := p.c.cfg.Policy.OpenAge - time.Since(job.Queued); file.Writers() > 0 && !p.draining && wait > 0 {
 		file.Release()
@@ -130,13 +130,14 @@ func (p *packer) load(ctx context.Context, job index.Job) (*parcel, error) {
 	return par, nil
 }
 
-// loadEmpty makes the parcel of a file of which staging holds nothing: right
-// for one that is empty.
-func (p *packer) loadEmpty(job index.Job, attr index.Attr) (*parcel, error) {
+// loadEmpty makes staging hold a file of which it holds nothing: right for one
+// that is empty. Its maker may be about to write to it, and has to notice then
+// that a version was packed.
+func (p *packer) loadEmpty(ctx context.Context, attr index.Attr) (*staging.File, error) {
 	if attr.Size > 0 {
-		return nil, &fileError{ErrStagingLost}
+		return nil, ErrStagingLost
 	}
-	return newParcel(job, attr, nil, &staging.Pack{Version: attr.Version, Mtime: attr.Mtime}), nil
+	return p.c.cfg.Staging.File(ctx, attr.Ino, staging.Shape{Mtime: attr.Mtime})
 }
 
 // fill lays the changed ranges of a file into segments.

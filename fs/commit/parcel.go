@@ -12,7 +12,7 @@ type parcel struct {
 	job     index.Job
 	version uint64
 	attr    index.Attr
-	file    *staging.File // nil: staging holds nothing, the file is empty
+	file    *staging.File
 	pack    *staging.Pack
 
 	ops    []index.Op
@@ -30,21 +30,16 @@ func newParcel(job index.Job, attr index.Attr, file *staging.File, pack *staging
 }
 
 // moved reports whether the file changed since the snapshot.
-func (par *parcel) moved() bool { return par.file != nil && par.pack.Moved() }
+func (par *parcel) moved() bool { return par.pack.Moved() }
 
 // drop gives the snapshot up: the file stays as it is, dirty.
 func (par *parcel) drop() {
-	if par.file != nil {
-		par.pack.Abort()
-		par.file.Release()
-	}
+	par.pack.Abort()
+	par.file.Release()
 }
 
 // published tells staging that the index has the version.
 func (par *parcel) published() error {
-	if par.file == nil {
-		return nil
-	}
 	defer par.file.Release()
 	return par.pack.Commit()
 }
@@ -52,9 +47,6 @@ func (par *parcel) published() error {
 // ranges returns what there is to pack. Ranges that went into committed
 // segments before a crash are in ops already.
 func (par *parcel) ranges() []staging.PackRange {
-	if par.file == nil {
-		return nil
-	}
 	ranges := par.pack.Ranges()
 	if par.job.Version != par.version || len(par.job.Partials) == 0 {
 		return ranges
