@@ -97,7 +97,6 @@ func (w *world) live(ok func(index.Ino) bool) []name {
 }
 
 func (w *world) isFile(ino index.Ino) bool { return w.files[ino] != nil }
-func (w *world) isDir(ino index.Ino) bool  { return w.dirs[ino] }
 func (w *world) any(index.Ino) bool        { return true }
 
 // place returns a random directory and one of few names, so that names collide.

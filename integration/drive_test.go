@@ -26,7 +26,6 @@ type drive struct {
 
 	daemon *exec.Cmd
 	exited chan error
-	log    *os.File
 }
 
 // status is what `walfs status --json` is relied on for.
