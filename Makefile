@@ -55,6 +55,8 @@ fuzz:
 	@bash .ci/fuzz $(FUZZTIME)
 
 bench:
+	@bash .ci/need $(TOOLS)
+	WALFS_BENCH=1 go test -count=1 -v -timeout 60m -run '^TestBenchTable$$' ./integration
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
 
 check: $(CACHE)/staticcheck-$(STATICCHECK_VERSION)

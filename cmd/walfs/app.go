@@ -133,6 +133,14 @@ func arguments(least int, names ...string) cobra.PositionalArgs {
 	}
 }
 
+// someNames requires at least one argument.
+func someNames(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return errors.New("got 0 arguments, want NAME...")
+	}
+	return nil
+}
+
 func describe(least int, names []string) string {
 	if len(names) == 0 {
 		return "none"

@@ -23,13 +23,18 @@ func newNodeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "List, stop and start the storage nodes of an embedded drive", Args: arguments(0), RunE: needSubcommand}
 	change := func(use, short, op string) *cobra.Command {
 		return &cobra.Command{
-			Use: use + " NAME", Short: short, Args: arguments(1, "NAME"),
+			Use: use + " NAME...", Short: short, Args: someNames,
 			RunE: func(cmd *cobra.Command, args []string) error {
-				var n nodeStatus
-				if err := a.ask(cmd.Context(), op, nodeArgs{args[0]}, &n); err != nil {
-					return err
+				for _, name := range args {
+					var n nodeStatus
+					if err := a.ask(cmd.Context(), op, nodeArgs{name}, &n); err != nil {
+						return err
+					}
+					if err := a.result("node", n, func() error { return nil }); err != nil {
+						return err
+					}
 				}
-				return a.result("node", n, func() error { return nil })
+				return nil
 			},
 		}
 	}

@@ -225,8 +225,8 @@ func (a *app) showStatus(s status) error {
 	row("state", "%s", s.Home)
 	row("dirty", "%s", ui.Size(s.DirtyBytes))
 	row("staged", "%s, safe on this machine; %d files wait", ui.Size(s.StagedBytes), s.PendingJobs)
-	row("storing", "%s in %d blobs under way", ui.Size(s.StoringBytes), s.Segments)
-	row("certified", "%s in %d blobs, %s on the nodes", ui.Size(s.CertifiedBytes), s.Blobs, ui.Size(s.StoredBytes))
+	row("storing", "%s in %s under way", ui.Size(s.StoringBytes), blobs(s.Segments))
+	row("certified", "%s in %s, %s on the nodes", ui.Size(s.CertifiedBytes), blobs(s.Blobs), ui.Size(s.StoredBytes))
 	row("local", "%s of clean copies and %s of slivers, budget %s", ui.Size(s.CopiesBytes), ui.Size(s.CacheBytes), ui.Size(s.CacheBudget))
 	row("room", "%s", ui.Size(s.FreeBytes))
 	row("nodes", "%d of %d up, on this machine only: not a backup", up, len(s.Nodes))
@@ -240,4 +240,11 @@ func (a *app) showStatus(s status) error {
 	}
 	_, err := a.Stdout().Write([]byte(b.String()))
 	return err
+}
+
+func blobs(n int) string {
+	if n == 1 {
+		return "1 blob"
+	}
+	return fmt.Sprintf("%d blobs", n)
 }
