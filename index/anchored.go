@@ -65,7 +65,8 @@ type committed struct {
 }
 
 // NextAnchor returns what the anchor is to say once the given blobs are
-// certified too, or nil when it would name no newer generation.
+// certified too, or nil when it would name no newer generation. It passes over
+// generations that show a gap, see Reseal.
 func (db *DB) NextAnchor(ctx context.Context, certifying []walrus.BlobID) (a *Anchor, err error) {
 	err = db.snapshot(func(c *conn) error {
 		now, err := c.int(sqlMeta, metaAnchored)
@@ -97,7 +98,7 @@ func (db *DB) NextAnchor(ctx context.Context, certifying []walrus.BlobID) (a *An
 }
 
 // nextAnchor walks the segments that are not finished or not announced, in
-// order, as far as they are certified without a gap.
+// order, as far as all of them are certified.
 func (c *conn) nextAnchor(now uint64, certifying []walrus.BlobID) (*Anchor, error) {
 	var list []committed
 	err := c.query(`SELECT number, generation, part + 1 = parts, announced, stage, blob FROM segments
@@ -110,12 +111,16 @@ func (c *conn) nextAnchor(now uint64, certifying []walrus.BlobID) (*Anchor, erro
 	if err != nil {
 		return nil, err
 	}
-	end := 0 // of the part of list that ends the newest generation of the run
+	shown, err := c.shownGaps()
+	if err != nil {
+		return nil, err
+	}
+	end := 0 // of the part of list that ends the newest generation that can be named
 	for i, s := range list {
 		if s.generation > now && s.stage < walrus.Certified && !slices.Contains(certifying, s.blob) {
 			break
 		}
-		if s.last {
+		if s.last && !shown.in(s.generation) {
 			end = i + 1
 		}
 	}
@@ -184,6 +189,9 @@ func (db *DB) Finish(ctx context.Context) (files []FinishedFile, segments []uint
 			tx.run(`DELETE FROM unfinished WHERE generation <= ?`, g),
 			tx.run(`DELETE FROM extents INDEXED BY extents_dead WHERE dead <= ? AND dead < 9223372036854775807`, g),
 			tx.run(`DELETE FROM past WHERE dead <= ?`, g),
+			tx.run(`DELETE FROM trailers WHERE generation <= ? AND NOT EXISTS
+				(SELECT 1 FROM segments s INDEXED BY segments_open WHERE s.stage < 5 AND s.generation = trailers.generation)`, g),
+			tx.dropGaps(),
 		)
 	})
 	if err != nil {

@@ -28,6 +28,18 @@ var rules = []struct{ broken, sql string }{
 		WHERE e.dead = 9223372036854775807 AND i.ino IS NULL`},
 	{"extent in no segment", `SELECT e.ino, e.segment FROM extents e LEFT JOIN segments s ON s.number = e.segment
 		WHERE s.number IS NULL`},
+	{"segment without its trailer", `SELECT s.number, s.generation FROM segments s LEFT JOIN trailers t ON t.generation = s.generation
+		WHERE s.stage < 4 AND t.generation IS NULL`},
+	{"trailer of no segment", `SELECT t.generation, 0 FROM trailers t LEFT JOIN segments s ON s.number = t.generation
+		WHERE s.number IS NULL`},
+	{"gap in no segment", `SELECT g.segment, g.pos FROM gaps g LEFT JOIN segments s ON s.number = g.segment
+		WHERE s.number IS NULL OR g.pos + g.len > s.size`},
+	{"overlapping gaps", `SELECT segment, pos FROM (SELECT segment, pos, lag(pos + len) OVER (PARTITION BY segment ORDER BY pos) AS before
+		FROM gaps) WHERE before > pos`},
+	{"gap in the anchored generation", `SELECT born, dead FROM (` + sqlShownGaps + `)
+		WHERE (SELECT value FROM meta WHERE key = 'anchored') BETWEEN born AND dead - 1`},
+	{"gap in a file that waits for nothing", `SELECT e.ino, e.off FROM ` + gappedExtents + ` JOIN inodes i ON i.ino = e.ino
+		WHERE ` + inGap + ` AND e.dead = 9223372036854775807 AND i.dirty = 0 AND i.nlink > 0`},
 }
 
 // Check looks for damage in the database file and for rows that contradict

@@ -95,6 +95,7 @@ type SegmentFilter struct {
 // Commit is what CommitSegments records.
 type Commit struct {
 	Trailer *Trailer // as CutTrailer returned it
+	Encoded []byte   // the trailer as the segments carry it; nil: it is encoded here
 	// Segments are all that carry a part of the trailer, in the order of their
 	// numbers. Of each, Number, Part, Parts, Size and Header are used, and Blob
 	// and Root unless the first Checkpoint is to bring them.

@@ -17,6 +17,12 @@ func (db *DB) CommitSegments(ctx context.Context, c Commit) error {
 	for i := range c.Packed {
 		packed[c.Packed[i].Ino] = &c.Packed[i]
 	}
+	if c.Encoded == nil {
+		var err error
+		if c.Encoded, err = MarshalTrailer(c.Trailer); err != nil {
+			return fmt.Errorf("commit segments: %w", err)
+		}
+	}
 	err := db.full(func(tx *txn) error {
 		if tx.st.cut == nil || tx.st.cut.trailer != c.Trailer {
 			return fmt.Errorf("trailer: %w", ErrStale)
@@ -32,6 +38,9 @@ func (db *DB) CommitSegments(ctx context.Context, c Commit) error {
 func (tx *txn) commitSegments(c *Commit, packed map[Ino]*Packed) error {
 	g := c.Trailer.Generation
 	if err := tx.addSegments(c, g); err != nil {
+		return err
+	}
+	if err := tx.run(`INSERT INTO trailers (generation, encoded) VALUES (?, ?)`, g, c.Encoded); err != nil {
 		return err
 	}
 	for _, s := range c.Trailer.Segments {

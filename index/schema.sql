@@ -166,3 +166,20 @@ CREATE TABLE unfinished (
 	ino        INTEGER NOT NULL,
 	PRIMARY KEY (generation, ino)
 ) STRICT, WITHOUT ROWID;
+
+-- The encoded trailers of generations that are not finished, for Material.
+CREATE TABLE trailers (
+	generation INTEGER PRIMARY KEY,
+	encoded    BLOB NOT NULL
+) STRICT;
+
+-- Places in the plaintext of segments that were made again: zeros instead of
+-- what was packed of an inode. The anchor names no generation that shows one.
+-- Those of a segment do not overlap.
+CREATE TABLE gaps (
+	segment INTEGER NOT NULL,
+	pos     INTEGER NOT NULL CHECK (pos >= 0),
+	len     INTEGER NOT NULL CHECK (len > 0),
+	ino     INTEGER NOT NULL,
+	PRIMARY KEY (segment, pos)
+) STRICT, WITHOUT ROWID;
