@@ -24,7 +24,11 @@ func (w *world) remembered(generation uint64) {
 		for rows.Next() {
 			var off, size, segment, pos int64
 			w.expect("scan", rows.Scan(&off, &size, &segment, &pos))
-			copy(data[off:off+size], w.segments[uint64(segment)][pos:])
+			plain := w.gapped[uint64(segment)]
+			if plain == nil {
+				plain = w.segments[uint64(segment)]
+			}
+			copy(data[off:off+size], plain[pos:])
 		}
 		w.expect("rows", rows.Close())
 		if tree.shows(n) && !bytes.Equal(data, n.data) {

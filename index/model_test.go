@@ -332,7 +332,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: new(clock), path: filepath.Join(t.TempDir(), "index"),
 		names: make(map[name]index.Ino), needs: make(map[name]uint64), dirs: map[index.Ino]bool{index.Root: true}, files: make(map[index.Ino]*file),
-		segments: make(map[uint64][]byte), certified: make(map[uint64]bool), history: make(map[uint64]published),
+		segments: make(map[uint64][]byte), gapped: make(map[uint64][]byte), certified: make(map[uint64]bool), history: make(map[uint64]published),
 		tree: published{names: make(map[name]index.Ino), inodes: make(map[index.Ino]*node)},
 	}
 	w.db = must(index.Open(ctx, index.Config{Path: w.path, Now: w.clock.now}))
@@ -362,6 +362,9 @@ func TestModel(t *testing.T) {
 					w.crash()
 				}
 				w.commit(false)
+				if w.rng.IntN(3) == 0 {
+					w.reseal()
+				}
 				if w.rng.IntN(2) == 0 {
 					w.certify(false)
 				}
@@ -387,6 +390,7 @@ func (w *world) drain() {
 	w.certify(true)
 	w.check()
 	diff(w.t, "live and published", w.walk(w.db), w.tree.flatten())
+	w.nothingGapped()
 	p := must(w.db.Pending(ctx))
 	if p.Jobs != 0 || p.Names || p.Segments != 0 {
 		w.t.Errorf("pending %+v", p)

@@ -67,6 +67,7 @@ type world struct {
 	files map[index.Ino]*file
 
 	segments  map[uint64][]byte // plaintext
+	gapped    map[uint64][]byte // of segments that were made again
 	certified map[uint64]bool
 	trailers  []carried
 	tree      published // after the newest commit
