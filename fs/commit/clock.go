@@ -7,8 +7,10 @@ import (
 )
 
 const (
-	// pollEvery is how often the bytes that wait are counted while changes come in.
+	// pollEvery is how often the bytes that wait are counted while changes come
+	// in, unless that takes more than a pollShare of the time: it reads a row for each file.
 	pollEvery = 100 * time.Millisecond
+	pollShare = 50
 	// passEvery is the least time between passes that nobody waits for.
 	passEvery = time.Second
 	// lookEvery is how often changes that nobody told of are looked for.
@@ -26,6 +28,7 @@ type clock struct {
 	began       time.Time  // the last pass
 	left        leftover   // by it
 	begun, done uint64     // passes
+	nextPoll    time.Time  // of the bytes that wait
 }
 
 // init makes what may wait from an earlier run due after the usual quiet.
@@ -143,7 +146,7 @@ func (c *Committer) waitDue(ctx context.Context) (draining bool, err error) {
 func (c *Committer) dueIn(ctx context.Context) (wait time.Duration, resting bool) {
 	k, policy := &c.clock, &c.cfg.Policy
 	k.mu.Lock()
-	first, last, began, left, urgent := k.first, k.last, k.began, k.left, k.urgent
+	first, last, began, left, urgent, nextPoll := k.first, k.last, k.began, k.left, k.urgent, k.nextPoll
 	k.mu.Unlock()
 	if urgent {
 		return 0, false
@@ -156,12 +159,21 @@ func (c *Committer) dueIn(ctx context.Context) (wait time.Duration, resting bool
 		return wait, true
 	}
 	wait = min(wait, pollEvery, time.Until(last.Add(policy.Quiet)), time.Until(first.Add(policy.MaxAge)))
-	if time.Since(began) >= min(passEvery, policy.Quiet) {
+	if now := time.Now(); now.Sub(began) >= min(passEvery, policy.Quiet) && !now.Before(nextPoll) {
+		defer k.polled(now)
 		if waiting, err := c.cfg.Index.Pending(ctx); err == nil && waiting.Bytes-left.bytes >= policy.Fill {
 			return 0, false
 		}
 	}
 	return wait, false
+}
+
+// polled notes that the bytes that wait were counted.
+func (k *clock) polled(began time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	k.nextPoll = now.Add(pollShare * now.Sub(began))
 }
 
 // look finds changes that nobody told of, names above all.
