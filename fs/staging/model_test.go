@@ -143,6 +143,38 @@ func (m *model) verify(when string) {
 	if err := same(m.read(), m.live); err != nil {
 		m.t.Fatalf("%s: %v", when, err)
 	}
+	m.packed(when)
+}
+
+// packed looks at what is left of the published content.
+func (m *model) packed(when string) {
+	m.t.Helper()
+	p := make([]byte, len(m.published))
+	ranges, err := m.f.ReadPacked(p, 0)
+	if err != nil {
+		m.t.Fatalf("%s: %v", when, err)
+	}
+	at := int64(0)
+	for _, r := range ranges {
+		if r.Off != at || r.Len <= 0 {
+			m.t.Fatalf("%s: range %+v after %d", when, r, at)
+		}
+		at += r.Len
+		if r.Fate == Kept && !bytes.Equal(p[r.Off:at], m.published[r.Off:at]) {
+			m.t.Fatalf("%s: range %+v is not what was packed", when, r)
+		}
+		for _, h := range m.f.Held(r.Off, r.Len) {
+			if r.Fate == Gone && h.Held || r.Fate == Kept && !h.Held {
+				m.t.Fatalf("%s: range %+v, held %+v", when, r, h)
+			}
+		}
+		if r.Fate == Changed && m.clean && !m.f.Dirty() {
+			m.t.Fatalf("%s: range %+v of a clean file", when, r)
+		}
+	}
+	if at != int64(len(p)) {
+		m.t.Fatalf("%s: ranges end at %d of %d", when, at, len(p))
+	}
 }
 
 func same(got, want []byte) error {
