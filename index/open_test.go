@@ -344,3 +344,19 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("%d orphans", n)
 	}
 }
+
+// TestNoStatistics: with the statistics of a small drive SQLite would read whole tables for a lookup.
+func TestNoStatistics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index")
+	db := must(index.Open(ctx, index.Config{Path: path}))
+	lookup(t, db, "/")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw := must(sql.Open("sqlite3", "file:"+path+"?mode=ro"))
+	defer raw.Close()
+	var n int
+	if err := raw.QueryRow(`SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlite\_stat%' ESCAPE '\'`).Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d tables of statistics, %v", n, err)
+	}
+}
