@@ -44,7 +44,7 @@ func newBlobEncodeCommand(a *app) *cobra.Command {
 		},
 	}
 	shardsFlag(cmd, &shards)
-	cmd.Flags().StringVar(&out, "out", "", "folder to write the slivers and the metadata to")
+	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write the slivers and the metadata to")
 	return cmd
 }
 
@@ -148,6 +148,6 @@ func newBlobIDCommand(a *app) *cobra.Command {
 }
 
 func shardsFlag(cmd *cobra.Command, shards *int) {
-	cmd.Flags().IntVar(shards, "shards", 0, "number of shards of the network: 100 embedded, 1000 on Walrus")
+	cmd.Flags().IntVar(shards, "shards", 0, "`N` shards of the network: 100 embedded, 1000 on Walrus")
 	_ = cmd.MarkFlagRequired("shards") // fails only for a flag that is not there
 }
