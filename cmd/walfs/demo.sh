@@ -52,9 +52,7 @@ took "$walfs" sync
 run "$walfs" status
 
 say "Three of the ten nodes go down"
-for node in node-01 node-04 node-07; do
-  run "$walfs" node stop "$node"
-done
+run "$walfs" node stop node-01 node-04 node-07
 
 say "Nothing stays on this side: no cached slivers, no clean copies, nothing in the kernel's memory"
 run "$walfs" umount
