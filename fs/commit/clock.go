@@ -2,6 +2,7 @@ package commit
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -193,7 +194,7 @@ func (c *Committer) look(ctx context.Context) {
 
 // passed notes how a pass of the packer ended.
 func (c *Committer) passed(p *packer, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, errRebuilt) {
 		c.trouble.note(err)
 	}
 	c.clock.end(p.left, err == nil)

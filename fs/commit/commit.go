@@ -28,6 +28,7 @@ import (
 
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/seal"
+	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/index"
 )
 
@@ -41,12 +42,13 @@ type Committer struct {
 	suite    seal.Suite
 	capacity int64 // plaintext bytes of a full segment
 
-	changed signal  // something was packed, put, anchored or finished, or failed
-	clock   clock   // when the next segment is due
-	flights flights // segments between commit and finish
-	moving  moving  // the anchor on its way
-	drains  drains
-	trouble trouble
+	changed  signal  // something was packed, put, anchored or finished, or failed
+	clock    clock   // when the next segment is due
+	flights  flights // segments between commit and finish
+	moving   moving  // the anchor on its way
+	drains   drains
+	rebuilds rebuilds
+	trouble  trouble
 }
 
 // New makes a committer of the drive in cfg.Index. Nothing happens before Recover and Run.
@@ -102,13 +104,17 @@ func (c *Committer) packAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p := newPacker(c, draining)
+		held, err := c.held(ctx)
+		if err != nil {
+			c.log.Warn("what holds the anchor back is not known", "err", err)
+		}
+		p := newPacker(c, draining || held)
 		err = p.pass(ctx)
 		c.passed(p, err)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err == nil {
+		if err == nil || errors.Is(err, errRebuilt) {
 			tries = 0
 			continue
 		}
@@ -165,7 +171,7 @@ func (p *packer) cut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.commit(ctx, trailer, segments)
+	return p.commit(ctx, trailer, encoded, segments)
 }
 
 // putAll puts segments, several at a time. A segment that fails holds back the
@@ -194,13 +200,18 @@ func (c *Committer) putAll(ctx context.Context) error {
 
 // put brings one segment from the outbox to certified. Every stage is written
 // down before the next one begins, so that a Put after a crash goes on where
-// this one stopped.
+// this one stopped. Sealed bytes that are lost before the nodes have them are
+// made again, and begin anew.
 func (c *Committer) put(ctx context.Context, f flight) error {
 	receipt, err := c.receipt(ctx, f.number)
 	if err != nil {
 		return err
 	}
 	sealed, err := c.outbox(ctx, f, receipt)
+	if errors.Is(err, ErrOutboxLost) && receipt.Stage < walrus.Stored {
+		receipt = walrus.Receipt{}
+		sealed, err = c.rebuild(ctx, f.number, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,8 @@ var (
 	ErrTakenOver = errors.New("another machine has taken over the drive")
 	// ErrNoAnchor reports a drive whose anchor is not on the ledger.
 	ErrNoAnchor = errors.New("drive has no anchor on the ledger")
-	// ErrOutboxLost reports a segment whose sealed bytes are gone or damaged.
+	// ErrOutboxLost reports a segment whose sealed bytes are gone or damaged,
+	// and which cannot be made again since staged content is lost too.
 	ErrOutboxLost = errors.New("sealed segment is lost")
 	// ErrStagingLost reports a file whose staged content is gone.
 	ErrStagingLost = errors.New("staged content is lost")

@@ -92,32 +92,50 @@ func (p *packer) seal(trailer *index.Trailer, encoded []byte) ([]index.SegmentRo
 	return rows, nil
 }
 
-// sealOne seals one segment. From here on its bytes never change: sealing again
-// would use the salt of a blob that may be on the nodes already.
+// sealOne seals one segment and puts it into the outbox.
 func (c *Committer) sealOne(footer index.Footer, plain []byte) (index.SegmentRow, error) {
-	sealed, err := c.cfg.Keys.Seal(plain, seal.Options{Suite: c.suite})
+	sealed, header, err := c.sealed(plain)
+	if err == nil {
+		err = c.keep(footer.Number, sealed)
+	}
 	if err != nil {
 		return index.SegmentRow{}, fmt.Errorf("segment %d: %w", footer.Number, err)
 	}
-	header, err := seal.ParseHeader(sealed)
-	if err != nil {
-		return index.SegmentRow{}, fmt.Errorf("segment %d: %w", footer.Number, err)
-	}
-	c.stage("before-outbox")
-	if err := c.cfg.Staging.PutOutbox(footer.Number, sealed); err != nil {
-		return index.SegmentRow{}, fmt.Errorf("segment %d: %w", footer.Number, err)
-	}
-	c.stage("after-outbox")
 	return index.SegmentRow{
 		Number: footer.Number, Generation: footer.Generation, Part: footer.Part, Parts: footer.Parts,
 		Size: int64(len(sealed)), Header: header, Stage: walrus.Encoded, PackedAt: time.Now(),
 	}, nil
 }
 
+// sealed seals the plaintext of a segment under a salt of its own. The bytes
+// never change afterwards: they may be on the nodes.
+func (c *Committer) sealed(plain []byte) (sealed []byte, header seal.Header, err error) {
+	if sealed, err = c.cfg.Keys.Seal(plain, seal.Options{Suite: c.suite}); err != nil {
+		return nil, header, err
+	}
+	header, err = seal.ParseHeader(sealed)
+	return sealed, header, err
+}
+
+// keep puts a sealed segment into the outbox.
+func (c *Committer) keep(number uint64, sealed []byte) error {
+	c.stage("before-outbox")
+	if err := c.cfg.Staging.PutOutbox(number, sealed); err != nil {
+		return err
+	}
+	c.stage("after-outbox")
+	return nil
+}
+
 // commit publishes the open segment in the index, tells staging, and lets the
-// segments fly.
-func (p *packer) commit(ctx context.Context, trailer *index.Trailer, segments []index.SegmentRow) error {
-	commit := index.Commit{Trailer: trailer, Segments: segments}
+// segments fly. It does not if a segment was rebuilt since the pass began.
+func (p *packer) commit(ctx context.Context, trailer *index.Trailer, encoded []byte, segments []index.SegmentRow) error {
+	p.c.rebuilds.mu.Lock()
+	defer p.c.rebuilds.mu.Unlock()
+	if p.c.rebuilds.done != p.rebuilt {
+		return errRebuilt
+	}
+	commit := index.Commit{Trailer: trailer, Encoded: encoded, Segments: segments}
 	for _, par := range p.done {
 		commit.Packed = append(commit.Packed, par.packed())
 	}

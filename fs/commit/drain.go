@@ -160,7 +160,10 @@ func (c *Committer) awaitAnchor(ctx context.Context, d *drain, generation uint64
 		if c.moving.closedAt() >= generation {
 			return true, nil
 		}
-		return false, c.flights.refusedSince(d.started, generation)
+		if err := c.flights.refusedSince(d.started, generation); err != nil {
+			return false, err
+		}
+		return false, c.heldBy(ctx)
 	})
 }
 

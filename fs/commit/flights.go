@@ -193,6 +193,9 @@ func (f *flights) below(ctx context.Context, n int) error {
 func (c *Committer) landed(ctx context.Context, fl flight, err error) error {
 	if err == nil {
 		c.flights.certified(fl.number)
+		if _, err := c.held(ctx); err != nil {
+			c.log.Warn("what holds the anchor back is not known", "err", err)
+		}
 		c.changed.raise()
 		return nil
 	}

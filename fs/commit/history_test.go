@@ -171,14 +171,6 @@ func (h *history) unlink(name string) {
 	delete(h.files, name)
 }
 
-// bury is what fs does when the last use of an unlinked file ends.
-func (h *history) bury(ino index.Ino) {
-	h.Helper()
-	_, err := h.db.Reap(context.Background(), ino)
-	h.must(err)
-	h.must(h.stage.Discard(ino))
-}
-
 func (h *history) compare() {
 	h.Helper()
 	h.drain()

@@ -30,7 +30,8 @@ var errMoved = errors.New("file was written meanwhile")
 // packer is one pass: it fills segments one after the other.
 type packer struct {
 	c        *Committer
-	draining bool // files open for writing are taken too
+	draining bool   // files open for writing are taken too
+	rebuilt  uint64 // segments that were when the pass began, see rebuilds
 
 	number   uint64    // of the open segment; 0: none is open
 	plain    []byte    // its extent bytes so far
@@ -44,7 +45,7 @@ type packer struct {
 }
 
 func newPacker(c *Committer, draining bool) *packer {
-	return &packer{c: c, draining: draining, seen: map[index.Ino]bool{}}
+	return &packer{c: c, draining: draining, rebuilt: c.rebuilds.count(), seen: map[index.Ino]bool{}}
 }
 
 // begin opens the next segment, if none is open, once there is room for it.

@@ -70,7 +70,8 @@ func (c *Committer) checkpoint(ctx context.Context, number uint64, resume walrus
 
 // outbox returns the sealed bytes of a segment after opening all of them:
 // what is damaged must not be paid for. Bytes that are lost may already be on
-// the nodes, checked against the blob ID; else ErrOutboxLost.
+// the nodes, checked against the blob ID; else ErrOutboxLost. Once the nodes
+// have them all it is only a question of time.
 func (c *Committer) outbox(ctx context.Context, f flight, receipt walrus.Receipt) ([]byte, error) {
 	rows, err := c.cfg.Index.Segments(ctx, index.SegmentFilter{Number: f.number})
 	if err == nil && len(rows) != 1 {
@@ -90,6 +91,9 @@ func (c *Committer) outbox(ctx context.Context, f flight, receipt walrus.Receipt
 		return nil, fmt.Errorf("segment %d: %w", f.number, err)
 	}
 	sealed, rerr := c.fetch(ctx, rows[0], receipt)
+	if rerr != nil && receipt.Stage >= walrus.Stored {
+		return nil, fmt.Errorf("segment %d is lost here: %w", f.number, rerr)
+	}
 	if rerr != nil {
 		return nil, fmt.Errorf("segment %d: %w: %w", f.number, ErrOutboxLost, errors.Join(err, rerr))
 	}
