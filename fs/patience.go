@@ -21,7 +21,7 @@ const (
 // The zero value is ready. Its methods may be called concurrently.
 type patience struct {
 	mu   sync.Mutex
-	late map[index.Ino]time.Time // when the last fetch gave up
+	late map[index.Ino]time.Time // when the last fetch that was late gave up
 }
 
 // of returns how long a fetch for a file may take.
@@ -34,14 +34,11 @@ func (p *patience) of(ino index.Ino, whole time.Duration) time.Duration {
 	return whole
 }
 
-// note takes down how a fetch ended.
-func (p *patience) note(ino index.Ino, late bool) {
+// note takes down that a fetch ran out of time. That others of the file did
+// not says nothing: they were for other ranges.
+func (p *patience) note(ino index.Ino) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !late {
-		delete(p.late, ino)
-		return
-	}
 	if p.late == nil || len(p.late) >= maxImpatient {
 		p.late = map[index.Ino]time.Time{}
 	}

@@ -110,7 +110,9 @@ func (fs *FS) startFetch(ino index.Ino, off int64, n int) *fetch {
 		if g.err = fs.readPublished(ctx, ino, p, off); g.err == nil {
 			g.p = p
 		}
-		fs.patience.note(ino, g.err != nil && ctx.Err() != nil)
+		if g.err != nil && ctx.Err() != nil {
+			fs.patience.note(ino)
+		}
 	}()
 	return g
 }
