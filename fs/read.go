@@ -237,16 +237,17 @@ func (fs *FS) source(e *index.Extent) seal.Source {
 // maxOpeners is how many segments are remembered; each costs about 1 KiB.
 const maxOpeners = 4096
 
-// openers remembers the keys of segments.
+// openers remembers the keys of segments, by the header: a segment that is
+// sealed anew has another one.
 type openers struct {
 	mu sync.Mutex
-	m  map[uint64]*seal.Opener
+	m  map[[64]byte]*seal.Opener
 }
 
 func (o *openers) open(keys *seal.Keyring, e *index.Extent) (*seal.Opener, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if opener := o.m[e.Segment]; opener != nil {
+	if opener := o.m[e.Header]; opener != nil {
 		return opener, nil
 	}
 	header, err := seal.ParseHeader(e.Header[:])
@@ -258,8 +259,8 @@ func (o *openers) open(keys *seal.Keyring, e *index.Extent) (*seal.Opener, error
 		return nil, err
 	}
 	if o.m == nil || len(o.m) >= maxOpeners {
-		o.m = map[uint64]*seal.Opener{}
+		o.m = map[[64]byte]*seal.Opener{}
 	}
-	o.m[e.Segment] = opener
+	o.m[e.Header] = opener
 	return opener, nil
 }
