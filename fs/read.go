@@ -85,11 +85,15 @@ type fetch struct {
 	p       []byte // once done is closed
 	err     error  // once done is closed
 	timeout time.Duration
+	late    func() // notes that it took too long
 }
 
 // startFetch begins to read n bytes of published content at off.
 func (fs *FS) startFetch(ino index.Ino, off int64, n int) *fetch {
-	g := &fetch{done: make(chan struct{}), timeout: fs.patience.of(ino, fs.cfg.ReadTimeout)}
+	g := &fetch{
+		done: make(chan struct{}), timeout: fs.patience.of(ino, fs.cfg.ReadTimeout),
+		late: func() { fs.patience.note(ino) },
+	}
 	fs.mu.Lock()
 	stopped := fs.stopped
 	if !stopped {
@@ -111,7 +115,7 @@ func (fs *FS) startFetch(ino index.Ino, off int64, n int) *fetch {
 			g.p = p
 		}
 		if g.err != nil && ctx.Err() != nil {
-			fs.patience.note(ino)
+			g.late()
 		}
 	}()
 	return g
@@ -149,6 +153,7 @@ func (g *fetch) wait(ctx context.Context) error {
 	case <-g.done:
 		return nil
 	case <-late.C:
+		g.late() // before the caller asks again
 		return errTimeout
 	case <-ctx.Done():
 	}
@@ -160,6 +165,7 @@ func (g *fetch) wait(ctx context.Context) error {
 		case <-g.done:
 			return nil
 		case <-late.C:
+			g.late()
 			return errTimeout
 		case <-look.C:
 		}
