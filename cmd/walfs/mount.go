@@ -59,6 +59,9 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 	if err != nil {
 		return err
 	}
+	if err := checkFUSE(fuseDevice); err != nil {
+		return err
+	}
 	if dir, err = prepareMountPoint(dir, h, c); err != nil {
 		return err
 	}

@@ -119,6 +119,24 @@ func prepareMountPoint(dir string, h home, c config) (string, error) {
 	return dir, checkEmpty(dir)
 }
 
+// fuseDevice is where the kernel hands out mounts. fusermount3 opens it with our rights.
+const fuseDevice = "/dev/fuse"
+
+// checkFUSE looks whether we can mount at all, before anything is made.
+func checkFUSE(device string) error {
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.ENXIO):
+		return ui.Errorf(ui.Failed, "no %s: this system cannot mount", device).
+			WithHint("sudo modprobe fuse, or --device %s for the container", device)
+	case errors.Is(err, os.ErrPermission):
+		return ui.Errorf(ui.Failed, "no right to open %s", device).WithHint("sudo chmod 0666 %s", device)
+	case err != nil:
+		return fmt.Errorf("look for FUSE: %w", err)
+	}
+	return f.Close()
+}
+
 // clearDead unmounts what a killed walfs left at dir, as often as it lies there.
 func clearDead(dir string) error {
 	for dead(dir) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/walfs/walfs/cmd/internal/ui"
@@ -118,5 +119,18 @@ func TestExplain(t *testing.T) {
 		if ui.CodeOf(err) != m.code || ui.HintOf(err) != m.hint {
 			t.Errorf("%v: code %d, hint %q, want %d, %q", m.is, ui.CodeOf(err), ui.HintOf(err), m.code, m.hint)
 		}
+	}
+}
+
+func TestCheckFUSE(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "fuse")
+	if err := checkFUSE(missing); err == nil || !strings.Contains(err.Error(), "cannot mount") {
+		t.Errorf("no device: %v", err)
+	}
+	if err := os.WriteFile(missing, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFUSE(missing); err != nil {
+		t.Error(err)
 	}
 }
