@@ -73,9 +73,22 @@ func (h *history) content() []byte {
 
 func (h *history) step() {
 	h.Helper()
+	switch n := h.rand.IntN(20); {
+	case n < 17:
+		h.change()
+	case n < 19:
+		h.compare()
+	default:
+		h.reopen(options{policy: commit.Policy{Quiet: time.Duration(1 + h.rand.IntN(40_000_000)), MaxAge: time.Second}})
+	}
+}
+
+// change does something to a file.
+func (h *history) change() {
+	h.Helper()
 	name := h.name()
 	old, exists := h.files[name]
-	switch n := h.rand.IntN(20); {
+	switch n := h.rand.IntN(17); {
 	case n < 6 || !exists && n < 16:
 		h.files[name] = h.content()
 		h.put(name, h.files[name])
@@ -96,13 +109,9 @@ func (h *history) step() {
 		h.rename(name)
 	case n < 16:
 		h.unlink(name)
-	case n < 17:
+	default:
 		h.put(name, old) // the same again
 		h.files[name] = old
-	case n < 19:
-		h.compare()
-	default:
-		h.reopen(options{policy: commit.Policy{Quiet: time.Duration(1 + h.rand.IntN(40_000_000)), MaxAge: time.Second}})
 	}
 }
 
