@@ -136,7 +136,7 @@ func arguments(least int, names ...string) cobra.PositionalArgs {
 // someNames requires at least one argument.
 func someNames(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return errors.New("got 0 arguments, want NAME...")
+		return errors.New("got 0 arguments, want at least one NAME")
 	}
 	return nil
 }
