@@ -226,21 +226,46 @@ func TestReboot(t *testing.T) {
 	}
 }
 
-// TestFlusher writes and never syncs: a barrier comes by itself.
+// TestFlusher writes and never syncs: a barrier comes by itself. What is
+// certified and not here any more is written anew, few files and many.
 func TestFlusher(t *testing.T) {
 	t.Parallel()
+	for _, many := range []int{1, 40} {
+		t.Run(strconv.Itoa(many), func(t *testing.T) {
+			t.Parallel()
+			testFlusher(t, many)
+		})
+	}
+}
+
+func testFlusher(t *testing.T, many int) {
 	d := newDrive(t, "WALFS_TEST_BOOT=1")
-	must(t, os.WriteFile(d.path("file"), content(1, 10000), 0o644))
-	d.do("publish")
+	want := map[string][]byte{"file": content(1, 10000)}
+	must(t, os.WriteFile(d.path("file"), want["file"], 0o644))
+	for i := range many {
+		name := fmt.Sprintf("empty-%d", i)
+		want[name] = nil
+		must(t, os.WriteFile(d.path(name), nil, 0o644))
+	}
+	d.forget()
 	f, err := os.OpenFile(d.path("file"), os.O_WRONLY, 0)
 	must(t, err)
 	defer f.Close()
 	_, err = f.WriteAt([]byte("never synced"), 5000)
 	must(t, err)
+	copy(want["file"][5000:], "never synced")
+	for i := range many {
+		name := fmt.Sprintf("empty-%d", i)
+		want[name] = content(uint64(i), 5000+i)
+		must(t, os.WriteFile(d.path(name), want[name], 0o644))
+		want[fmt.Sprintf("new-%d", i)] = want[name]
+		must(t, os.WriteFile(d.path(fmt.Sprintf("new-%d", i)), want[name], 0o644))
+	}
 	if held := d.do("held file"); held != "no" {
 		t.Errorf("held before any barrier: %s", held)
 	}
-	for deadline := time.Now().Add(20 * time.Second); d.do("held file") == "no"; time.Sleep(50 * time.Millisecond) {
+	last := fmt.Sprintf("empty-%d", many-1)
+	for deadline := time.Now().Add(20 * time.Second); d.do("held file") == "no" || d.do("held "+last) == "no"; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no flush within 20 s")
 		}
@@ -248,11 +273,78 @@ func TestFlusher(t *testing.T) {
 	d.kill()
 	d.env = []string{"WALFS_TEST_BOOT=2"}
 	d.mount()
-	want := content(1, 10000)
-	copy(want[5000:], "never synced")
+	for name, want := range want {
+		if got, err := os.ReadFile(d.path(name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s after a reboot: %d bytes, %v", name, len(got), err)
+		}
+	}
+}
+
+// TestHalf packs a file that is half written. It is finished and renamed over
+// another one before the half is published: a power cut then leaves the whole.
+func TestHalf(t *testing.T) {
+	d := newDrive(t, "WALFS_TEST_BOOT=1")
+	must(t, os.WriteFile(d.path("file"), content(1, 10000), 0o644))
+	d.forget()
+	f, err := os.Create(d.path("tmp"))
+	must(t, err)
+	defer f.Close()
+	_, err = f.Write(content(2, 50000))
+	must(t, err)
+	must(t, f.Sync())
+	d.do("snap")
+	_, err = f.WriteAt(content(3, 50000), 50000)
+	must(t, err)
+	must(t, os.Rename(d.path("tmp"), d.path("file")))
+	d.do("publish")
+	d.kill()
+	d.env = []string{"WALFS_TEST_BOOT=2"}
+	d.mount()
+	want := append(content(2, 50000), content(3, 50000)...)
 	if got, err := os.ReadFile(d.path("file")); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("after a reboot: %d bytes, %v", len(got), err)
 	}
+}
+
+// TestTimesStay compares times after a kill and after a remount with those that
+// were told before.
+func TestTimesStay(t *testing.T) {
+	d := newDrive(t)
+	want := map[string]time.Time{}
+	for _, name := range []string{"synced", "closed", "set"} {
+		f, err := os.Create(d.path(name))
+		must(t, err)
+		defer f.Close()
+		_, err = f.Write(content(1, 5000))
+		must(t, err)
+		switch name {
+		case "synced":
+			must(t, f.Sync())
+		case "set":
+			must(t, os.Chtimes(d.path(name), time.Time{}, time.Unix(1e9, 123456789)))
+		}
+		info, err := f.Stat()
+		must(t, err)
+		must(t, f.Close())
+		want[name] = info.ModTime()
+	}
+	compare := func(when string) {
+		t.Helper()
+		for name, want := range want {
+			info, err := os.Stat(d.path(name))
+			must(t, err)
+			if !info.ModTime().Equal(want) {
+				t.Errorf("%s, %s: %v, want %v", name, when, info.ModTime(), want)
+			}
+		}
+	}
+	d.kill()
+	d.mount()
+	compare("after a kill")
+	d.do("publish")
+	d.unmount()
+	d.mount()
+	compare("packed and mounted again")
 }
 
 // TestLost removes what staging held behind the drive's back: an error, never zeros.

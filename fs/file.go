@@ -51,7 +51,7 @@ func (fs *FS) acquireNew(ctx context.Context, attr index.Attr) (*file, error) {
 	return fs.use(attr.Ino, func(f *file) (err error) {
 		f.setid.Store(attr.Mode&setidBits != 0)
 		f.queued.Size = -1
-		f.local, err = fs.cfg.Staging.File(ctx, f.ino, staging.Shape{Mtime: attr.Mtime, Version: attr.Version})
+		f.local, err = fs.cfg.Staging.File(ctx, f.ino, staging.Shape{Mtime: attr.Mtime, Version: attr.Version, New: true})
 		return err
 	})
 }
@@ -183,7 +183,9 @@ func (f *file) stage(ctx context.Context) (*staging.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	local, err := f.fs.cfg.Staging.File(ctx, f.ino, staging.Shape{Size: f.size, Mtime: attr.Mtime, Base: f.base})
+	local, err := f.fs.cfg.Staging.File(ctx, f.ino, staging.Shape{
+		Size: f.size, Mtime: attr.Mtime, Base: f.base, New: attr.PubVersion == 0,
+	})
 	if err != nil {
 		return nil, err
 	}

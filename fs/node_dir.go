@@ -169,11 +169,9 @@ func (n *node) rename(ctx context.Context, r index.RenameRequest) error {
 		return err
 	}
 	if !r.NoReplace {
-		full, err := n.fs.syncBefore(ctx, r)
-		if err != nil {
+		if err := n.fs.syncBefore(ctx, &r); err != nil {
 			return err
 		}
-		r.Full = full
 	}
 	displaced, err := n.fs.cfg.Index.Rename(ctx, r)
 	if err != nil {
@@ -184,30 +182,28 @@ func (n *node) rename(ctx context.Context, r index.RenameRequest) error {
 }
 
 // syncBefore brings the content of a file that is about to replace another
-// one to stable storage, and reports whether it is one.
-func (fs *FS) syncBefore(ctx context.Context, r index.RenameRequest) (bool, error) {
+// one to stable storage, and makes the rename write down what is held.
+func (fs *FS) syncBefore(ctx context.Context, r *index.RenameRequest) error {
 	target, err := fs.cfg.Index.Lookup(ctx, r.NewParent, r.NewName)
 	if errors.Is(err, index.ErrNotExist) || err == nil && !target.IsRegular() {
-		return false, nil
+		return nil
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
 	moved, err := fs.cfg.Index.Lookup(ctx, r.OldParent, r.OldName)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if !moved.IsRegular() || !moved.Dirty {
-		return moved.IsRegular(), nil
+	if r.Full = moved.IsRegular(); !r.Full || !moved.Dirty {
+		return nil
 	}
 	local, ok, err := fs.cfg.Staging.Lookup(moved.Ino)
 	if err != nil || !ok {
-		return true, err
+		return err
 	}
 	defer local.Release()
 	held, err := local.Sync(ctx)
-	if err == nil && moved.PubVersion != 0 { // after a power cut only what is held counts
-		err = fs.cfg.Index.Barrier(ctx, []index.Held{held})
-	}
-	return true, err
+	r.Held = []index.Held{held}
+	return err
 }

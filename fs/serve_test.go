@@ -65,6 +65,7 @@ type server struct {
 	fs      *fs.FS
 	room    atomic.Int64 // bytes that may still be staged; negative: no limit
 	woken   atomic.Int64
+	snapped *snapshot // that waits to be published
 }
 
 func serve(home string) (err error) {
@@ -170,6 +171,8 @@ func (s *server) serve(rebooted bool) error {
 
 func (s *server) do(command, arg string) (answer any, err error) {
 	switch command {
+	case "snap":
+		return "", s.snap()
 	case "publish":
 		return s.publish()
 	case "certify":
@@ -209,42 +212,60 @@ func (s *server) do(command, arg string) (answer any, err error) {
 	return "", fmt.Errorf("no command %q", command)
 }
 
-// publish packs all that is queued into one segment.
-func (s *server) publish() (int, error) {
+// snapshot is all that was queued, on its way into one segment.
+type snapshot struct {
+	number uint64
+	plain  []byte
+	packed []index.Packed
+	packs  []*staging.Pack
+}
+
+// snap takes a snapshot of all that is queued.
+func (s *server) snap() (err error) {
 	jobs, err := s.db.Claim(ctx, 1<<20, time.Now())
 	if err != nil {
-		return 0, err
+		return err
 	}
-	number, err := s.db.NextSegment(ctx)
-	if err != nil {
-		return 0, err
+	snap := &snapshot{}
+	if snap.number, err = s.db.NextSegment(ctx); err != nil {
+		return err
 	}
-	var plain []byte
-	var packed []index.Packed
-	var packs []*staging.Pack
 	for _, job := range jobs {
-		p, err := s.pack(job, number, &plain)
+		p, err := s.pack(job, snap.number, &snap.plain)
 		if errors.Is(err, index.ErrNotExist) {
 			continue // deleted meanwhile
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if p == nil {
 			continue
 		}
-		packs = append(packs, p.pack)
-		packed = append(packed, p.Packed)
+		snap.packs = append(snap.packs, p.pack)
+		snap.packed = append(snap.packed, p.Packed)
 	}
-	if err := s.cut(number, plain, packed); err != nil {
+	s.snapped = snap
+	return nil
+}
+
+// publish publishes the snapshot, or one that it takes.
+func (s *server) publish() (int, error) {
+	if s.snapped == nil {
+		if err := s.snap(); err != nil {
+			return 0, err
+		}
+	}
+	snap := s.snapped
+	s.snapped = nil
+	if err := s.cut(snap.number, snap.plain, snap.packed); err != nil {
 		return 0, err
 	}
-	for _, p := range packs {
+	for _, p := range snap.packs {
 		if err := p.Commit(); err != nil {
 			return 0, err
 		}
 	}
-	return len(packed), nil
+	return len(snap.packed), nil
 }
 
 type packed struct {
@@ -262,7 +283,7 @@ func (s *server) pack(job index.Job, number uint64, plain *[]byte) (*packed, err
 	if err != nil {
 		return nil, err
 	}
-	out := &packed{index.Packed{Ino: job.Ino, Version: p.Version, Size: p.Size, Mtime: p.Mtime, Base: p.Base}, p}
+	out := &packed{index.Packed{Ino: job.Ino, Version: p.Version, Size: p.Size, Mtime: p.Mtime, Base: p.Base, Seq: p.Seq}, p}
 	for _, r := range p.Ranges() {
 		op := index.Op{Off: r.Off, Len: r.Len}
 		if !r.Hole {

@@ -295,17 +295,47 @@ func TestHeld(t *testing.T) {
 	if live := must(db.Get(ctx, a.Ino)); live.Size != 100 || live.Mtime != 3 || state(t, db, "a") != index.StateStaged {
 		t.Errorf("after a barrier %+v", live)
 	}
+	h.Plain = true // nothing is published
+	if err := db.Barrier(ctx, []index.Held{h}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.HeldAt(ctx, a.Ino); !errors.Is(err, index.ErrNotExist) {
+		t.Errorf("the data file alone tells what is held: %v", err)
+	}
+	h.Plain = false // it is being packed
+	create(t, db, index.Root, "b", fileMode)
+	rename := index.RenameRequest{
+		OldParent: index.Root, OldName: []byte("a"), NewParent: index.Root, NewName: []byte("b"), Full: true, Held: []index.Held{h},
+	}
+	must(db.Rename(ctx, rename))
+	must(db.HeldAt(ctx, a.Ino))
+	rename.OldName, rename.NewName, rename.Full, rename.Held = rename.NewName, rename.OldName, false, nil
+	must(db.Rename(ctx, rename))
 	if err := db.Barrier(ctx, []index.Held{{Ino: a.Ino, Size: -1}}); !errors.Is(err, index.ErrRange) {
 		t.Errorf("negative size: %v", err)
 	}
 	c.both(c.packed("a", 1, 100))
 	must(db.HeldAt(ctx, a.Ino))
+	h.Plain, h.Size = true, 101 // something is published
+	if err := db.Barrier(ctx, []index.Held{h}); err != nil {
+		t.Fatal(err)
+	}
+	if got := must(db.HeldAt(ctx, a.Ino)); got.Size != 100 {
+		t.Errorf("held of a clean file: %+v", got)
+	}
 	certify(t, db, 1)
 	if _, _, err := db.Finish(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.HeldAt(ctx, a.Ino); !errors.Is(err, index.ErrNotExist) {
 		t.Errorf("a clean file is held: %v", err)
+	}
+	must(db.MarkDirty(ctx, a.Ino))
+	if err := db.Barrier(ctx, []index.Held{h}); err != nil {
+		t.Fatal(err)
+	}
+	if got := must(db.HeldAt(ctx, a.Ino)); got.Size != 101 {
+		t.Errorf("held of what is published and plain: %+v", got)
 	}
 }
 

@@ -21,6 +21,9 @@ type Held struct {
 	Mtime  int64
 	Blocks []byte // packed bitmap of held 4 KiB blocks, zstd
 	Seq    uint64 // as in Queued
+	// Plain: the data file alone tells what is held, and no older state of it
+	// is being packed. As long as nothing is published there is nothing to write down then.
+	Plain bool
 }
 
 // errNeedsBarrier ends a NORMAL transaction that would have to be FULL.
@@ -82,33 +85,33 @@ func (db *DB) Queue(ctx context.Context, ino Ino, q Queued) error {
 	})
 }
 
-// queue does what Queue says and reports whether the file is dirty.
-func (tx *txn) queue(ino Ino, q Queued) (dirty bool, err error) {
-	n, err := tx.inode(ino)
+// queue does what Queue says and returns the file as it was.
+func (tx *txn) queue(ino Ino, q Queued) (n inode, err error) {
+	n, err = tx.inode(ino)
 	if err != nil {
-		return false, err
+		return n, err
 	}
 	if !n.IsRegular() {
-		return false, fmt.Errorf("inode %d is no regular file: %w", ino, ErrRange)
+		return n, fmt.Errorf("inode %d is no regular file: %w", ino, ErrRange)
 	}
 	if !n.Dirty {
-		return false, tx.settle(&n, q)
+		return n, tx.settle(&n, q)
 	}
 	if !tx.newer(ino, toldRow, q.Seq) {
-		return true, nil // whoever told the newer state added the job too
+		return n, nil // whoever told the newer state added the job too
 	}
 	if err := tx.resize(&n, q); err != nil {
-		return true, err
+		return n, err
 	}
 	if n.touched {
 		if err := tx.run(`UPDATE inodes SET touched = 0 WHERE ino = ?`, ino); err != nil {
-			return true, err
+			return n, err
 		}
 	}
 	if n.Nlink == 0 {
-		return true, nil
+		return n, nil
 	}
-	return true, tx.run(`INSERT INTO jobs (ino, version, queued, tries, next) VALUES (?, ?, ?, 0, 0)
+	return n, tx.run(`INSERT INTO jobs (ino, version, queued, tries, next) VALUES (?, ?, ?, 0, 0)
 		ON CONFLICT (ino) DO UPDATE SET version = excluded.version, tries = 0, next = 0, error = NULL
 		WHERE version <> excluded.version`, ino, n.Version, tx.now)
 }
@@ -150,14 +153,17 @@ func (db *DB) Barrier(ctx context.Context, held []Held) error {
 			return fmt.Errorf("inode %d: size %d, base %d: %w", h.Ino, h.Size, h.Base, ErrRange)
 		}
 	}
-	return db.full(func(tx *txn) error {
-		for i := range held {
-			if err := tx.hold(&held[i]); err != nil && !errors.Is(err, ErrNotExist) {
-				return err
-			}
+	return db.full(func(tx *txn) error { return tx.barrier(held...) })
+}
+
+// barrier does what Barrier says, in a transaction that is FULL.
+func (tx *txn) barrier(held ...Held) error {
+	for i := range held {
+		if err := tx.hold(&held[i]); err != nil && !errors.Is(err, ErrNotExist) {
+			return err
 		}
-		return tx.countBarrier()
-	})
+	}
+	return tx.countBarrier()
 }
 
 // countBarrier writes a row, because a transaction that writes nothing syncs nothing.
@@ -166,9 +172,12 @@ func (tx *txn) countBarrier() error {
 }
 
 func (tx *txn) hold(h *Held) error {
-	dirty, err := tx.queue(h.Ino, Queued{Size: h.Size, Mtime: h.Mtime, Seq: h.Seq})
-	if err != nil || !dirty || !tx.newer(h.Ino, toldHeld, h.Seq) {
+	n, err := tx.queue(h.Ino, Queued{Size: h.Size, Mtime: h.Mtime, Seq: h.Seq})
+	if err != nil || !n.Dirty || !tx.newer(h.Ino, toldHeld, h.Seq) {
 		return err
+	}
+	if h.Plain && n.PubVersion == 0 {
+		return tx.run(`DELETE FROM held WHERE ino = ?`, h.Ino)
 	}
 	return tx.run(`INSERT INTO held (ino, size, base, mtime, blocks) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (ino) DO UPDATE SET size = excluded.size, base = excluded.base,

@@ -20,7 +20,7 @@ func (db *DB) Rename(ctx context.Context, r RenameRequest) (displaced Attr, err 
 	}
 	err = commit(func(tx *txn) error {
 		if r.Full {
-			if err := tx.countBarrier(); err != nil {
+			if err := tx.barrier(r.Held...); err != nil {
 				return err
 			}
 		}

@@ -63,9 +63,10 @@ type RenameRequest struct {
 	OldName   []byte
 	NewParent Ino
 	NewName   []byte
-	NoReplace bool // ErrExist when the new name exists
-	Exchange  bool // both names exist and swap their inodes
-	Full      bool // commit inside a barrier
+	NoReplace bool   // ErrExist when the new name exists
+	Exchange  bool   // both names exist and swap their inodes
+	Full      bool   // commit inside a barrier
+	Held      []Held // as in Barrier, when Full
 }
 
 // Change lists the attributes to set; nil leaves one as it is.

@@ -18,6 +18,7 @@ type Shape struct {
 	Mtime   int64  // Unix time in nanoseconds
 	Base    int64  // length of published content that shows through; 0: none
 	Version uint64 // the index marked this version dirty just now; 0: it did not
+	New     bool   // nothing was ever published
 }
 
 // File is what staging holds of one inode. Its methods may be called concurrently.
@@ -113,13 +114,6 @@ func (d *Dir) use(ino index.Ino, create func(*File) error) (*File, error) {
 	return f, nil
 }
 
-// retain adds a use to a file that is in use.
-func (f *File) retain() {
-	f.d.mu.Lock()
-	f.refs++
-	f.d.mu.Unlock()
-}
-
 // Release ends the use of a file.
 func (f *File) Release() {
 	d := f.d
@@ -168,7 +162,7 @@ func (f *File) create(s Shape) error {
 		return err
 	}
 	f.d.mu.Lock()
-	f.d.present[f.ino] = &presence{unsynced: true, unlinked: true, mapped: !f.plain}
+	f.d.present[f.ino] = &presence{unsynced: true, unlinked: true, mapped: !f.plain, fresh: s.New && f.plain}
 	f.d.mu.Unlock()
 	return nil
 }
@@ -354,7 +348,7 @@ func (f *File) settled() {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if p := f.d.present[f.ino]; p != nil {
-		p.written = false
+		p.written, p.fresh = false, false
 	}
 }
 

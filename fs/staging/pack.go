@@ -47,7 +47,7 @@ func (f *File) Pack(ctx context.Context, copy bool) (*Pack, error) {
 	}
 	f.pack = p
 	f.mu.Unlock()
-	f.retain()
+	f.publishing()
 	take := p.take
 	if copy {
 		take = p.takeCopy
@@ -57,6 +57,16 @@ func (f *File) Pack(ctx context.Context, copy bool) (*Pack, error) {
 		return nil, fmt.Errorf("pack inode %d: %w", f.ino, err)
 	}
 	return p, nil
+}
+
+// publishing adds a use to a file that is in use, and is no longer fresh.
+func (f *File) publishing() {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.refs++
+	if p := f.d.present[f.ino]; p != nil {
+		p.fresh = false
+	}
 }
 
 // take makes the snapshot: what is written from here on is recorded apart and

@@ -103,6 +103,7 @@ type presence struct {
 	unlinked bool   // nor the name
 	mapped   bool   // a block map stands beside it
 	written  bool   // since its last Pack, by this process
+	fresh    bool   // nothing of it is or is about to be published: the data file is all there is
 	opened   uint64 // how often the file was opened
 }
 

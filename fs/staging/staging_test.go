@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -188,12 +189,13 @@ func TestPackGate(t *testing.T) {
 		}
 	})
 	last, whole := uint64(0), 0
-	for i := range 60 {
+	for i := 0; i < 60; {
 		p, err := f.Pack(ctx, i%2 == 0)
 		must(t, err)
 		got := make([]byte, length)
 		if len(p.Ranges()) == 0 { // no write since the last one
 			p.Abort()
+			runtime.Gosched()
 			continue
 		}
 		if n := size(p.Ranges()); n != length {
@@ -218,6 +220,7 @@ func TestPackGate(t *testing.T) {
 		} else {
 			p.Abort()
 		}
+		i++
 	}
 	close(stop)
 	writer.Wait()
@@ -424,17 +427,38 @@ func TestSyncs(t *testing.T) {
 	sync()
 	expect("opened by another process", 1, 1, 0)
 	f.Release()
-	for ino := range index.Ino(40) {
-		f := d.mustFile(t, 100+ino, Shape{})
-		_, err := f.WriteAt(ctx, []byte("x"), 0, nil)
+	many := func(from index.Ino, s Shape, then func(*File)) []index.Held {
+		t.Helper()
+		for ino := range index.Ino(40) {
+			f := d.mustFile(t, from+ino, s)
+			_, err := f.WriteAt(ctx, []byte("x"), 0, nil)
+			must(t, err)
+			then(f)
+			f.Release()
+		}
+		held, err := d.SyncAll(ctx, d.Unsynced())
 		must(t, err)
-		f.Release()
+		expect("many files", 0, 0, 1)
+		if len(d.Unsynced()) != 0 {
+			t.Errorf("%d not synced", len(d.Unsynced()))
+		}
+		return held
 	}
-	held, err := d.SyncAll(ctx, d.Unsynced())
-	must(t, err)
-	expect("many files", 0, 0, 1)
-	if len(held) != 0 || len(d.Unsynced()) != 0 {
-		t.Errorf("%d held, %d not synced", len(held), len(d.Unsynced()))
+	if held := many(100, Shape{New: true}, func(*File) {}); len(held) != 0 {
+		t.Errorf("%d held of what is new", len(held))
+	}
+	for i, h := range many(200, Shape{}, func(*File) {}) {
+		if h.Ino < 200 || h.Size != 1 || !h.Plain {
+			t.Errorf("held %d of what was published: %+v", i, h)
+		}
+	}
+	held := many(300, Shape{New: true}, func(f *File) {
+		p, err := f.Pack(ctx, false)
+		must(t, err)
+		p.Abort()
+	})
+	if len(held) != 40 {
+		t.Errorf("%d held of what may be published", len(held))
 	}
 	must(t, d.PutOutbox(1, []byte("sealed")))
 	expect("outbox", 1, 1, 0)

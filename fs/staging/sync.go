@@ -15,10 +15,10 @@ const syncOneByOne = 16
 func (f *File) Sync(ctx context.Context) (index.Held, error) {
 	f.syncing.Lock()
 	defer f.syncing.Unlock()
-	f.mu.Lock()
-	held, unsynced := f.held(), f.unsynced
-	f.unsynced = false
-	f.mu.Unlock()
+	held, unsynced, err := f.beginSync()
+	if err != nil {
+		return held, err
+	}
 	if err := f.syncFiles(unsynced); err != nil {
 		f.mu.Lock()
 		f.unsynced = f.unsynced || unsynced
@@ -26,6 +26,20 @@ func (f *File) Sync(ctx context.Context) (index.Held, error) {
 		return index.Held{}, fmt.Errorf("sync staging file %d: %w", f.ino, err)
 	}
 	return held, nil
+}
+
+// beginSync returns what is going to be stable, and whether data has to be
+// synced for it. The time has to go with the data: what is never written
+// again is never stamped again.
+func (f *File) beginSync() (held index.Held, unsynced bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.stamp(); err != nil {
+		return held, false, err
+	}
+	held, unsynced = f.held(), f.unsynced
+	f.unsynced = false
+	return held, unsynced, nil
 }
 
 func (f *File) syncFiles(unsynced bool) error {
@@ -66,6 +80,7 @@ func (f *File) State() index.Queued {
 func (f *File) held() index.Held {
 	return index.Held{
 		Ino: f.ino, Size: f.size, Base: f.base, Mtime: f.mtime, Blocks: encodeRuns(f.spans(f.size)), Seq: f.d.seq.Add(1),
+		Plain: f.plain && f.pack == nil,
 	}
 }
 
@@ -107,9 +122,8 @@ func (d *Dir) Unsynced() []index.Ino {
 }
 
 // SyncAll brings the data of the inodes to stable storage and returns, for
-// index.Barrier, what is held of those that are being written and of those of
-// which the data file alone does not tell. Many at a time cost one sync of the
-// whole file system instead of one for each.
+// index.Barrier, what is held of those of which the data file alone may not
+// tell. Many at a time cost one sync of the whole file system instead of one for each.
 func (d *Dir) SyncAll(ctx context.Context, inos []index.Ino) ([]index.Held, error) {
 	if len(inos) > syncOneByOne {
 		idle := d.idle(inos)
@@ -131,14 +145,13 @@ func (d *Dir) SyncAll(ctx context.Context, inos []index.Ino) ([]index.Held, erro
 	return held, nil
 }
 
-// idle returns how often each of the inodes was opened that are not open and
-// have no map.
+// idle returns how often each of the inodes was opened that are not open.
 func (d *Dir) idle(inos []index.Ino) map[index.Ino]uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	idle := map[index.Ino]uint64{}
 	for _, ino := range inos {
-		if p := d.present[ino]; p != nil && d.open[ino] == nil && !p.mapped {
+		if p := d.present[ino]; p != nil && d.open[ino] == nil {
 			idle[ino] = p.opened
 		}
 	}
@@ -157,11 +170,12 @@ func (d *Dir) settle(idle map[index.Ino]uint64) {
 	}
 }
 
-// syncOne syncs a file, if it is still there and was not synced meanwhile.
+// syncOne syncs a file, if it is still there. Of one that is fresh and on
+// stable storage already nothing has to be written down.
 func (d *Dir) syncOne(ctx context.Context, ino index.Ino) (*index.Held, error) {
 	d.mu.Lock()
 	p := d.present[ino]
-	skip := p == nil || !p.unsynced
+	skip := p == nil || p.fresh && !p.unsynced
 	d.mu.Unlock()
 	if skip {
 		return nil, nil
@@ -174,11 +188,6 @@ func (d *Dir) syncOne(ctx context.Context, ino index.Ino) (*index.Held, error) {
 	h, err := f.Sync(ctx)
 	if err != nil {
 		return nil, err
-	}
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.plain && f.Writers() == 0 {
-		return nil, nil
 	}
 	return &h, nil
 }
