@@ -14,7 +14,7 @@ import (
 // Copying goes on without stopping writers until little has moved meanwhile.
 const (
 	copyRounds = 5
-	copyRest   = 1 << 20 // bytes that may be copied while writers wait
+	copyLast   = 1 << 20 // bytes that may be copied while writers wait
 	copyPart   = 1 << 20
 )
 
@@ -35,16 +35,24 @@ func (p *Pack) takeCopy(ctx context.Context) (err error) {
 	}
 	for range copyRounds {
 		moved := p.takeSince()
-		if size(moved) <= copyRest {
-			return p.gate(ctx, func() error {
-				return errors.Join(p.copyRanges(ctx, moved), p.copyRanges(ctx, since(p)))
-			})
+		if size(moved) <= copyLast {
+			return p.gate(ctx, func() error { return p.copyRest(ctx, moved) })
 		}
 		if err := p.copyRanges(ctx, moved); err != nil {
 			return err
 		}
 	}
-	return p.gate(ctx, func() error { return p.copyRanges(ctx, since(p)) })
+	return p.gate(ctx, func() error { return p.copyRest(ctx, nil) })
+}
+
+// copyRest makes the copy whole, while writers wait.
+func (p *Pack) copyRest(ctx context.Context, moved []PackRange) error {
+	for _, ranges := range [][]PackRange{moved, since(p)} {
+		if err := p.copyRanges(ctx, ranges); err != nil {
+			return err
+		}
+	}
+	return p.f.d.disk.truncate(p.copy, p.f.size)
 }
 
 // noClone tells that the file system does not share blocks between files.
@@ -93,7 +101,7 @@ func (p *Pack) copyDirty(ctx context.Context) error {
 	return p.copyRanges(ctx, ranges)
 }
 
-// takeSince returns what was written since the last call.
+// takeSince returns what changed since the last call.
 func (p *Pack) takeSince() []PackRange {
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()
@@ -102,10 +110,11 @@ func (p *Pack) takeSince() []PackRange {
 	return ranges
 }
 
-// since returns what was written since it was last taken. The caller holds f.mu.
+// since returns what changed since it was last taken, beyond the end too: the
+// file may grow again. The caller holds f.mu.
 func since(p *Pack) []PackRange {
 	var ranges []PackRange
-	limit := blocksFor(p.f.size)
+	limit := p.since.end()
 	for b := p.since.next(0, limit, dirty); b < limit; b = p.since.next(b, limit, dirty) {
 		end, _ := p.since.run(b, limit)
 		ranges = append(ranges, PackRange{Off: b * BlockSize, Len: (end - b) * BlockSize})
@@ -121,8 +130,8 @@ func size(ranges []PackRange) (n int64) {
 	return n
 }
 
-// copyRanges copies ranges of the live file, up to its end. What is a hole is
-// made one: it may have been data in an earlier round.
+// copyRanges copies ranges of the live file. What lies beyond its end is made
+// zeros: an earlier round may have found data there.
 func (p *Pack) copyRanges(ctx context.Context, ranges []PackRange) error {
 	buf := make([]byte, min(copyPart, size(ranges)))
 	for _, r := range ranges {
@@ -139,6 +148,12 @@ func (p *Pack) copyRanges(ctx context.Context, ranges []PackRange) error {
 			}
 			if _, err := p.f.d.disk.pwrite(p.copy, buf[:n], off); err != nil {
 				return err
+			}
+			if n < len(buf) && off+int64(n) < end {
+				if err := p.f.d.disk.punch(p.copy, off+int64(n), end-off-int64(n)); err != nil {
+					return err
+				}
+				break
 			}
 		}
 		p.addCopied(r.Len)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -229,6 +231,80 @@ func TestPackGate(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(filepath.Join(d.c.Dir, dirSnap)); err != nil || len(entries) > 0 {
 		t.Errorf("%d snapshots are left, %v", len(entries), err)
+	}
+}
+
+// TestCopyWhileCut writes, cuts and grows a file while it is being copied. The
+// copy is what the file was at one moment, the last.
+func TestCopyWhileCut(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	cuts := 0
+	for round := range 60 {
+		d := newDir(t, t.TempDir())
+		base := published(nil)
+		if round%2 == 1 {
+			base = bytes.Repeat([]byte("p"), 3<<20)
+		}
+		f := d.mustFile(t, 1, Shape{Size: int64(len(base)), Base: int64(len(base))})
+		model := bytes.Clone(base)
+		write := func(p []byte, off int) {
+			t.Helper()
+			_, err := f.WriteAt(ctx, p, int64(off), base.fill)
+			must(t, err)
+			model = append(model, make([]byte, max(0, off+len(p)-len(model)))...)
+			copy(model[off:], p)
+		}
+		truncate := func(size int) {
+			t.Helper()
+			must(t, f.Truncate(ctx, int64(size)))
+			model = append(model[:min(size, len(model))], make([]byte, max(0, size-len(model)))...)
+		}
+		write(bytes.Repeat([]byte{1}, 3<<20+rng.IntN(9000)), rng.IntN(100000))
+		inside, left := false, 12
+		d.disk.fault = func(op string) error {
+			if inside || left == 0 || op != "pwrite" && op != "punch" || !f.mu.TryLock() {
+				return nil
+			}
+			f.mu.Unlock()
+			inside = true
+			for range rng.IntN(4) {
+				left = max(0, left-1)
+				switch rng.IntN(3) {
+				case 0:
+					write(bytes.Repeat([]byte{byte(2 + left)}, 1+rng.IntN(2<<20)), rng.IntN(1<<20))
+				case 1:
+					truncate(rng.IntN(len(model) + 1))
+					cuts++
+				default:
+					truncate(len(model) + rng.IntN(1<<20))
+				}
+			}
+			inside = false
+			return nil
+		}
+		p, err := f.Pack(ctx, true)
+		must(t, err)
+		d.disk.fault = nil
+		got := make([]byte, p.Size)
+		copy(got[:min(p.Base, p.Size)], base)
+		for _, r := range p.Ranges() {
+			clear(got[r.Off : r.Off+r.Len])
+			if !r.Hole {
+				_, err := p.ReadAt(got[r.Off:r.Off+r.Len], r.Off)
+				must(t, err)
+			}
+		}
+		if !bytes.Equal(got, model) {
+			t.Fatalf("round %d: %d bytes, want %d; other content", round, len(got), len(model))
+		}
+		p.Abort()
+		f.Release()
+		must(t, d.Close())
+	}
+	if cuts == 0 {
+		t.Skip("the file system clones files, so that nothing is copied")
 	}
 }
 

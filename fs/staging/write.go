@@ -252,7 +252,7 @@ func (f *File) resize(ctx context.Context, size int64) error {
 	}
 	if f.pack != nil && size < f.size {
 		f.pack.base = min(f.pack.base, size)
-		f.pack.record(blockOf(size), blocksFor(size)) // its end is zeros now
+		f.pack.record(blockOf(size), blocksFor(f.size)) // zeros, when it grows again
 	}
 	f.size = size
 	f.touch()
