@@ -122,7 +122,8 @@ func (l *loser) stuck() {
 func (l *loser) awaitRefused() {
 	l.Helper()
 	l.await("all segments to be refused", func() bool {
-		return !slices.ContainsFunc(l.segments(), func(s index.SegmentRow) bool { return s.Stage < walrus.Certified && s.Tries == 0 })
+		untried := func(s index.SegmentRow) bool { return s.Stage < walrus.Certified && s.Tries == 0 }
+		return !slices.ContainsFunc(l.segments(), untried) && l.c.Resting()
 	})
 }
 
@@ -747,7 +748,7 @@ func TestRebuildHistory(t *testing.T) {
 			case 0:
 				l.reopen(options{policy: h.policy()})
 			case 1:
-				if len(l.segments()) > 0 && l.segments()[l.last()-1].Stage < walrus.Certified {
+				if list := l.segments(); len(list) > 0 && list[len(list)-1].Stage < walrus.Certified {
 					l.awaitRefused()
 				}
 			}
