@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -39,11 +40,15 @@ type descent struct {
 
 // replayTo brings the replay up to the generation that the anchor names.
 func (r *restore) replayTo(ctx context.Context, found anchor) (err error) {
-	spool, err := os.CreateTemp("", "walfs-restore-")
+	// Beside the index, since names stand in it; without a name, so that a crash leaves nothing.
+	spool, err := os.CreateTemp(filepath.Dir(r.cfg.Path), "restore-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, spool.Close(), os.Remove(spool.Name())) }()
+	defer func() { err = errors.Join(err, spool.Close()) }()
+	if err := os.Remove(spool.Name()); err != nil {
+		return err
+	}
 	d := &descent{r: r, spool: spool, known: map[uint64]segment{}}
 	if err := d.window(ctx, found.says); err != nil {
 		return err
