@@ -347,6 +347,76 @@ func TestTimesStay(t *testing.T) {
 	compare("packed and mounted again")
 }
 
+// TestDeletedAgain brings names back that were deleted, as a power cut does when
+// the index was not synced: what is deleted in part is deleted.
+func TestDeletedAgain(t *testing.T) {
+	d := newDrive(t, "WALFS_TEST_BOOT=1")
+	must(t, os.Mkdir(d.path("dir"), 0o755))
+	for i, name := range []string{"dir/old", "dir/new", "kept"} {
+		f, err := os.Create(d.path(name))
+		must(t, err)
+		_, err = f.Write(content(uint64(i), 10000))
+		must(t, err)
+		must(t, f.Sync())
+		must(t, f.Close())
+		if name == "dir/old" {
+			d.do("publish")
+		}
+	}
+	must(t, os.Link(d.path("dir/new"), d.path("link")))
+	saved := t.TempDir()
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(filepath.Join(d.home, "index.db"+suffix))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(saved, "index.db"+suffix), b, 0o600))
+	}
+	for _, name := range []string{"dir/old", "dir/new", "link"} {
+		must(t, os.Remove(d.path(name)))
+	}
+	graves := func() int {
+		list, err := filepath.Glob(filepath.Join(d.home, "staging", "files", "*", "*.grave"))
+		must(t, err)
+		return len(list)
+	}
+	for deadline := time.Now().Add(10 * time.Second); graves() != 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d graves, want 2", graves())
+		}
+	}
+	d.kill()
+	must(t, os.RemoveAll(filepath.Join(d.home, "index.db-shm")))
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(filepath.Join(saved, "index.db"+suffix))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(d.home, "index.db"+suffix), b, 0o600))
+	}
+	d.env = []string{"WALFS_TEST_BOOT=2"}
+	d.mount()
+	if want := "{Queued:1 Reaped:0 Shelved:0 Lost:0 Deleted:2}"; d.said != want {
+		t.Errorf("recovered %s, want %s", d.said, want)
+	}
+	for _, dir := range []string{"", "dir"} {
+		list, err := os.ReadDir(d.path(dir))
+		must(t, err)
+		for _, e := range list {
+			if e.Name() != "dir" && e.Name() != "kept" {
+				t.Errorf("%s is back", filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	if got, err := os.ReadFile(d.path("kept")); err != nil || !bytes.Equal(got, content(2, 10000)) {
+		t.Errorf("kept: %d bytes, %v", len(got), err)
+	}
+	if problems := d.do("check"); problems != "" {
+		t.Error(problems)
+	}
+	if n := graves(); n != 0 {
+		t.Errorf("%d graves are left", n)
+	}
+	d.do("publish")
+	d.do("certify")
+}
+
 // TestLost removes what staging held behind the drive's back: an error, never zeros.
 func TestLost(t *testing.T) {
 	d := newDrive(t)
@@ -358,7 +428,7 @@ func TestLost(t *testing.T) {
 	must(t, os.Remove(files[0]))
 	must(t, os.WriteFile(filepath.Join(d.home, "staging", "files", "86", "99999.data"), []byte("whose?"), 0o600))
 	d.mount()
-	if want := "{Queued:1 Reaped:0 Shelved:1 Lost:1}"; d.said != want {
+	if want := "{Queued:1 Reaped:0 Shelved:1 Lost:1 Deleted:0}"; d.said != want {
 		t.Errorf("recovered %s, want %s", d.said, want)
 	}
 	lost := 0

@@ -38,6 +38,7 @@ func (fs *FS) runFlusher(stop <-chan struct{}) {
 // flush makes all that was changed survive a power cut.
 func (fs *FS) flush(ctx context.Context) error {
 	stuck := fs.releaseStuck(ctx)
+	graves := fs.cfg.Staging.Graves()
 	held, err := fs.cfg.Staging.SyncAll(ctx, fs.cfg.Staging.Unsynced())
 	if err == nil {
 		fs.synced = append(fs.synced, held...)
@@ -45,6 +46,7 @@ func (fs *FS) flush(ctx context.Context) error {
 	}
 	if err == nil {
 		fs.synced = nil
+		err = fs.cfg.Staging.Clear(graves)
 	}
 	fs.touchCopies(ctx)
 	return errors.Join(stuck, err)

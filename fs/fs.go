@@ -96,6 +96,7 @@ type FS struct {
 	mu       sync.RWMutex           // guards the fields below
 	inUse    map[index.Ino]*file    // regular files with an open handle
 	unlinked map[index.Ino]bool     // no link left, not reaped; true: the kernel has forgotten it
+	burying  int                    // inodes that are being reaped
 	touched  map[index.Ino]struct{} // clean copies that were used
 	stuck    []*file                // closed, but not queued
 	stopped  bool                   // no more fetches

@@ -131,7 +131,11 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 	err := n.fs.change()
 	if err == nil {
 		var attr index.Attr
-		if attr, err = n.fs.cfg.Index.Unlink(ctx, n.ino(), []byte(name)); err == nil {
+		err = n.fs.patiently(func() error {
+			attr, err = n.fs.cfg.Index.Unlink(ctx, n.ino(), []byte(name))
+			return err
+		})
+		if err == nil {
 			n.fs.unlink(attr)
 		}
 	}
@@ -181,8 +185,8 @@ func (n *node) rename(ctx context.Context, r index.RenameRequest) error {
 	return nil
 }
 
-// syncBefore brings the content of a file that is about to replace another
-// one to stable storage, and makes the rename write down what is held.
+// syncBefore makes a rename over a file a barrier, and brings the content of
+// the file that moves to stable storage before.
 func (fs *FS) syncBefore(ctx context.Context, r *index.RenameRequest) error {
 	target, err := fs.cfg.Index.Lookup(ctx, r.NewParent, r.NewName)
 	if errors.Is(err, index.ErrNotExist) || err == nil && !target.IsRegular() {
@@ -195,7 +199,8 @@ func (fs *FS) syncBefore(ctx context.Context, r *index.RenameRequest) error {
 	if err != nil {
 		return err
 	}
-	if r.Full = moved.IsRegular(); !r.Full || !moved.Dirty {
+	r.Full = true // before staging forgets the one that is replaced
+	if !moved.IsRegular() || !moved.Dirty {
 		return nil
 	}
 	local, ok, err := fs.cfg.Staging.Lookup(moved.Ino)

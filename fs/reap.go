@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/walfs/walfs/index"
 )
@@ -21,6 +22,27 @@ func (fs *FS) unlink(attr index.Attr) {
 	if _, ok := fs.unlinked[attr.Ino]; !ok {
 		fs.unlinked[attr.Ino] = false
 	}
+}
+
+// reapWithin is how long a deletion waits for earlier ones to free room.
+const reapWithin = 2 * time.Second
+
+// patiently repeats a change for which the disk is too full, while files that
+// were deleted before wait for the kernel to forget them.
+func (fs *FS) patiently(change func() error) error {
+	for deadline := time.Now().Add(reapWithin); ; time.Sleep(10 * time.Millisecond) {
+		err := change()
+		if !errors.Is(err, index.ErrFull) || !fs.reaping() || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// reaping reports whether there are inodes to be reaped.
+func (fs *FS) reaping() bool {
+	fs.mu.RLock()
+	defer fs.mu.RUnlock()
+	return len(fs.unlinked)+fs.burying > 0
 }
 
 // relink notes that an inode has a link again.
@@ -49,11 +71,17 @@ func (fs *FS) reap(ctx context.Context, ino index.Ino) {
 	due := fs.unlinked[ino] && fs.inUse[ino] == nil
 	if due {
 		delete(fs.unlinked, ino)
+		fs.burying++
 	}
 	fs.mu.Unlock()
 	if !due {
 		return
 	}
+	defer func() {
+		fs.mu.Lock()
+		defer fs.mu.Unlock()
+		fs.burying--
+	}()
 	if err := fs.bury(ctx, ino); err != nil {
 		fs.log.Error("deleted inode stays until the next start", "op", "reap", "ino", uint64(ino), "err", err)
 	}
@@ -72,6 +100,7 @@ func (fs *FS) bury(ctx context.Context, ino index.Ino) error {
 	case err != nil && !errors.Is(err, index.ErrNotExist):
 		return err
 	}
+	fs.kick() // a barrier has to follow
 	return fs.cfg.Staging.Discard(ino)
 }
 

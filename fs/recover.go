@@ -17,6 +17,7 @@ type Recovered struct {
 	Reaped  int // files that were deleted while open
 	Shelved int // staging files that no inode knows, moved to lost+found
 	Lost    int // files whose local bytes are gone and were the only ones
+	Deleted int // files that a power cut brought back in part, and that are deleted again
 }
 
 // Recover brings staging and index together after a stop of any kind. Rebooted
@@ -24,7 +25,7 @@ type Recovered struct {
 // recorded them. It needs no network.
 func (fs *FS) Recover(ctx context.Context, rebooted bool) (Recovered, error) {
 	r := recovery{fs: fs, rebooted: rebooted}
-	for _, step := range []func(context.Context) error{r.reap, r.staged, r.missing} {
+	for _, step := range []func(context.Context) error{r.reap, r.graves, r.staged, r.missing} {
 		if err := step(ctx); err != nil {
 			return r.found, fmt.Errorf("recover: %w", err)
 		}
@@ -52,6 +53,36 @@ func (r *recovery) reap(ctx context.Context) error {
 		r.found.Reaped++
 	}
 	return nil
+}
+
+// graves finishes deletions. Those that a power cut has undone are made again,
+// since what was deleted is gone.
+func (r *recovery) graves(ctx context.Context) error {
+	graves := r.fs.cfg.Staging.Graves()
+	if len(graves) == 0 {
+		return nil
+	}
+	for _, ino := range graves {
+		attr, err := r.fs.cfg.Index.Get(ctx, ino)
+		if errors.Is(err, index.ErrNotExist) || err == nil && (attr.Nlink == 0 || !r.rebooted) {
+			continue
+		}
+		if err == nil {
+			r.fs.log.Warn("file is deleted again that a power cut brought back", "op", "recover", "ino", uint64(ino))
+			r.found.Deleted++
+			err = r.fs.cfg.Index.Vanish(ctx, ino)
+		}
+		if err == nil {
+			err = r.fs.bury(ctx, ino)
+		}
+		if err != nil {
+			return fmt.Errorf("inode %d: %w", ino, err)
+		}
+	}
+	if err := r.fs.cfg.Index.Barrier(ctx, nil); err != nil {
+		return err
+	}
+	return r.fs.cfg.Staging.Clear(graves)
 }
 
 // together is how many files are looked at side by side, so that they share barriers.

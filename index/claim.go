@@ -77,6 +77,12 @@ func (db *DB) Pending(ctx context.Context) (p Pending, err error) {
 		if err != nil {
 			return err
 		}
+		if force := db.force.Load(); names == 0 && force > 0 {
+			if names, err = c.int(`SELECT EXISTS (SELECT 1 FROM dirents INDEXED BY dirents_pending
+				WHERE ino IS NOT pub AND generation <= ?)`, force); err != nil {
+				return err
+			}
+		}
 		p.Names = names != 0
 		n, err := c.inFlight()
 		p.Segments = int(n)

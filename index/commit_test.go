@@ -127,7 +127,7 @@ func TestPublication(t *testing.T) {
 			c.both(c.packed("a", 1, 3))
 			tree(c.t, c.db, "t")
 			c.both(c.packed("t", 2, 1))
-			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino, 0))
 			c.rename("t", "a")
 			c.both()
 			c.expect("a:xxx t:x")
@@ -137,7 +137,7 @@ func TestPublication(t *testing.T) {
 		{"it keeps the name that it had", func(c *committer) {
 			tree(c.t, c.db, "t", "d/")
 			c.both(c.packed("t", 1, 1))
-			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino, 0))
 			c.rename("t", "d/a")
 			c.both()
 			c.expect("d/ t:x")
@@ -147,10 +147,34 @@ func TestPublication(t *testing.T) {
 			c.both(c.packed("d/a", 4, 5))
 			c.expect("d/ d/a:xxxxx t:xxxx")
 		}},
+		{"unless it is asked to give way", func(c *committer) {
+			tree(c.t, c.db, "t", "d/")
+			c.both(c.packed("t", 1, 1))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino, 0))
+			c.rename("t", "d/a")
+			tree(c.t, c.db, "t")
+			changed := c.db.Changing()
+			c.both(c.packed("t", 2, 4))
+			c.expect("d/ t:x")
+			if n := must(c.db.NamesWaiting(ctx, changed)); n != 2 {
+				c.t.Errorf("%d names wait, want 2", n)
+			}
+			c.db.ForceNames(changed)
+			if p := must(c.db.Pending(ctx)); !p.Names {
+				c.t.Error("no cut would be made for the names")
+			}
+			c.both()
+			c.expect("d/ d/a:x t:xxxx")
+			if n := must(c.db.NamesWaiting(ctx, changed)); n != 0 {
+				c.t.Errorf("%d names wait", n)
+			}
+			c.both(c.packed("d/a", 4, 5))
+			c.expect("d/ d/a:xxxxx t:xxxx")
+		}},
 		{"it takes the place at once if it cannot keep the name", func(c *committer) {
 			tree(c.t, c.db, "d/", "d/t")
 			c.both(c.packed("d/t", 1, 1))
-			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "d/t").Ino))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "d/t").Ino, 0))
 			c.rename("d/t", "a")
 			c.both()
 			c.expect("d/ d/t:x")
@@ -161,7 +185,7 @@ func TestPublication(t *testing.T) {
 		{"what waits for a file that is deleted waits no longer", func(c *committer) {
 			tree(c.t, c.db, "t")
 			c.both(c.packed("t", 1, 1))
-			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "t").Ino, 0))
 			c.rename("t", "a")
 			c.both()
 			c.expect("t:x")
@@ -172,7 +196,7 @@ func TestPublication(t *testing.T) {
 		{"a rewritten file stays as it was", func(c *committer) {
 			tree(c.t, c.db, "a")
 			c.both(c.packed("a", 1, 3))
-			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "a").Ino))
+			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "a").Ino, 0))
 			zero := int64(0)
 			must(c.db.SetAttr(ctx, lookup(c.t, c.db, "a").Ino, index.Change{Size: &zero}))
 			c.both()
@@ -256,7 +280,7 @@ func TestPublication(t *testing.T) {
 		{"a file written while it was packed is shown as packed", func(c *committer) {
 			tree(c.t, c.db, "a")
 			p := c.packed("a", 1, 1)
-			must(c.db.MarkDirty(ctx, p.Ino))
+			must(c.db.MarkDirty(ctx, p.Ino, 0))
 			c.both(p)
 			c.expect("a:x")
 			if a := lookup(c.t, c.db, "a"); !a.Dirty {
@@ -481,7 +505,7 @@ func TestStaleCommits(t *testing.T) {
 	if _, err := db.CutTrailer(ctx, []index.Packed{p}); !errors.Is(err, index.ErrStale) {
 		t.Errorf("future version: %v", err)
 	}
-	must(db.MarkDirty(ctx, p.Ino))
+	must(db.MarkDirty(ctx, p.Ino, 0))
 	p.Ops[0].Segment = 3
 	if _, err := db.CutTrailer(ctx, []index.Packed{p}); !errors.Is(err, index.ErrRange) {
 		t.Errorf("future segment: %v", err)

@@ -1,6 +1,9 @@
 package index
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 // place is where a name stands.
 type place struct {
@@ -13,14 +16,16 @@ type pendingName struct {
 	place
 	live, pub Ino    // 0: NULL
 	needs     uint64 // version of live that has to be published with the name
+	changed   uint64 // generation
 	ready     bool   // live may be published under the name, content and all
 	known     bool   // some version of live is published
-	forced    bool   // what is published there cannot stay: a directory is there now, or its own is gone
+	forced    bool   // what is published there cannot stay: a directory is there now, its own is gone, or ForceNames
 	emit      bool   // the trailer says something of the name
 }
 
 const (
-	sqlPendingColumns = `SELECT parent, name, ino, pub, needs FROM dirents`
+	sqlPendingColumns = `SELECT parent, name, ino, pub, needs, generation FROM dirents`
+	sqlPendingForced  = sqlPendingColumns + ` INDEXED BY dirents_pending WHERE ino IS NOT pub AND generation <= ?`
 	sqlPendingChanged = sqlPendingColumns + ` INDEXED BY dirents_pending WHERE ino IS NOT pub AND generation > ?`
 	sqlPendingLive    = sqlPendingColumns + ` INDEXED BY dirents_ino WHERE ino = ? AND ino IS NOT pub`
 	sqlPendingPub     = sqlPendingColumns + ` INDEXED BY dirents_pub WHERE pub = ? AND pub IS NOT NULL AND ino IS NOT pub`
@@ -37,6 +42,7 @@ const (
 // file that was displaced.
 type nameCut struct {
 	tx    *txn
+	force uint64         // up to this generation, see ForceNames
 	whole map[Ino]uint64 // the versions that this cut completes
 	all   map[place]*pendingName
 	order []*pendingName
@@ -55,6 +61,11 @@ func (tx *txn) cutNames(t *Trailer, whole map[Ino]uint64) error {
 	c := &nameCut{tx: tx, whole: whole, all: map[place]*pendingName{}, names: map[Ino][]boundName{}}
 	if err := c.collect(sqlPendingChanged, tx.st.packed); err != nil {
 		return err
+	}
+	if c.force = tx.db.force.Load(); c.force > 0 {
+		if err := c.collect(sqlPendingForced, c.force); err != nil {
+			return err
+		}
 	}
 	for i := range t.Contents {
 		ino := t.Contents[i].Ino
@@ -85,7 +96,7 @@ func (tx *txn) cutNames(t *Trailer, whole map[Ino]uint64) error {
 func (c *nameCut) collect(sql string, arg any) error {
 	from := len(c.order)
 	err := c.tx.query(sql, func(r row) error {
-		p := &pendingName{place: place{r.ino(0), string(r.bytes(1))}, live: r.ino(2), pub: r.ino(3), needs: r.uint(4)}
+		p := &pendingName{place: place{r.ino(0), string(r.bytes(1))}, live: r.ino(2), pub: r.ino(3), needs: r.uint(4), changed: r.uint(5)}
 		if c.all[p.place] == nil {
 			c.all[p.place] = p
 			c.order = append(c.order, p)
@@ -157,6 +168,7 @@ func (c *nameCut) prepare(p *pendingName) error {
 		if p.forced {
 			return nil
 		}
+		p.forced = p.changed <= c.force
 		return err
 	}
 	a, err := c.tx.attr(p.live)
@@ -168,6 +180,7 @@ func (c *nameCut) prepare(p *pendingName) error {
 	p.known = version > 0
 	p.ready = p.known && version >= p.needs
 	p.emit = p.ready || p.pub != 0
+	p.forced = p.forced || p.ready && p.changed <= c.force
 	return nil
 }
 
@@ -214,4 +227,43 @@ func (c *nameCut) shown(ino Ino) bool {
 		}
 	}
 	return false
+}
+
+// Changing returns the generation of changes made now.
+func (db *DB) Changing() uint64 { return db.latest.Load().open }
+
+// NamesWaiting counts the names that changed up to a generation and are not
+// published as they are now.
+func (db *DB) NamesWaiting(ctx context.Context, generation uint64) (n int, err error) {
+	err = db.view(func(c *conn) error {
+		waiting, err := c.int(`SELECT count(*) FROM dirents INDEXED BY dirents_pending WHERE ino IS NOT pub AND generation <= ?`, generation)
+		n = int(waiting)
+		return err
+	})
+	return n, err
+}
+
+// ForceNames makes names that changed up to a generation wait no longer for
+// files that lose their published name by it: those are published under their
+// new names as they are published now. Files that are written and renamed all the time would hold the names up for good.
+func (db *DB) ForceNames(generation uint64) {
+	for {
+		before := db.force.Load()
+		if before >= generation || db.force.CompareAndSwap(before, generation) {
+			return
+		}
+	}
+}
+
+// unforce ends ForceNames once it has done what it was for.
+func (tx *txn) unforce() error {
+	force := tx.db.force.Load()
+	if force == 0 {
+		return nil
+	}
+	waiting, err := tx.int(`SELECT EXISTS (SELECT 1 FROM dirents INDEXED BY dirents_pending WHERE ino IS NOT pub AND generation <= ?)`, force)
+	if err == nil && waiting == 0 {
+		tx.db.force.CompareAndSwap(force, 0)
+	}
+	return err
 }

@@ -41,7 +41,7 @@ func TestStates(t *testing.T) {
 	}
 	queue(10)
 	want("queued", index.StateStaged, index.Usage{Bytes: 10, Staged: 10})
-	must(db.MarkDirty(ctx, a.Ino))
+	must(db.MarkDirty(ctx, a.Ino, 0))
 	want("written", index.StateDirty, index.Usage{Bytes: 10, Dirty: 10})
 	queue(12)
 	want("queued again", index.StateStaged, index.Usage{Bytes: 12, Staged: 12})
@@ -73,9 +73,9 @@ func TestStates(t *testing.T) {
 		t.Errorf("renamed: %s", s)
 	}
 	// A file that is packed while it is written is not clean when that is certified.
-	must(db.MarkDirty(ctx, a.Ino))
+	must(db.MarkDirty(ctx, a.Ino, 0))
 	p := c.packed("b", 3, 12)
-	must(db.MarkDirty(ctx, a.Ino))
+	must(db.MarkDirty(ctx, a.Ino, 0))
 	c.both(p)
 	certify(t, db, 3)
 	if files, _, err = db.Finish(ctx); err != nil || len(files) != 1 || files[0].Clean {
@@ -104,7 +104,7 @@ func TestFailures(t *testing.T) {
 	if len(jobs) != 1 || jobs[0].Tries != 1 || jobs[0].Error != "staging is gone" {
 		t.Errorf("jobs %+v", jobs)
 	}
-	must(db.MarkDirty(ctx, a.Ino))
+	must(db.MarkDirty(ctx, a.Ino, 0))
 	if err := db.Queue(ctx, a.Ino, index.Queued{Size: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestMarkDirty(t *testing.T) {
 	db := open(t)
 	c := &committer{t: t, db: db}
 	a := create(t, db, index.Root, "a", fileMode)
-	if v := must(db.MarkDirty(ctx, a.Ino)); v != 2 {
+	if v := must(db.MarkDirty(ctx, a.Ino, 0)); v != 2 {
 		t.Errorf("version %d, want 2", v)
 	}
 	c.both(c.packed("a", 1, 1))
@@ -218,14 +218,14 @@ func TestMarkDirty(t *testing.T) {
 	if _, err := db.SetAttr(ctx, a.Ino, index.Change{Size: &size}); !errors.Is(err, index.ErrStale) {
 		t.Errorf("truncated while clean: %v", err)
 	}
-	if v := must(db.MarkDirty(ctx, a.Ino)); v != 3 {
+	if v := must(db.MarkDirty(ctx, a.Ino, 0)); v != 3 {
 		t.Errorf("version %d, want 3", v)
 	}
 	if list := must(db.Dirties(ctx)); len(list) != 1 || list[0].Ino != a.Ino || !list[0].Dirty {
 		t.Errorf("dirty files %+v", list)
 	}
 	for ino, want := range map[index.Ino]error{index.Root: index.ErrRange, 999: index.ErrNotExist} {
-		if _, err := db.MarkDirty(ctx, ino); !errors.Is(err, want) {
+		if _, err := db.MarkDirty(ctx, ino, 0); !errors.Is(err, want) {
 			t.Errorf("inode %d: %v", ino, err)
 		}
 		if err := db.Queue(ctx, ino, index.Queued{}); !errors.Is(err, want) {
@@ -257,7 +257,7 @@ func TestPartials(t *testing.T) {
 	if got := partials(); len(got) != 1 || got[0].Segment != 1 {
 		t.Errorf("partials %+v", got)
 	}
-	must(db.MarkDirty(ctx, a.Ino))
+	must(db.MarkDirty(ctx, a.Ino, 0))
 	if got := partials(); len(got) != 0 {
 		t.Errorf("partials of an older version: %+v", got)
 	}
@@ -295,20 +295,15 @@ func TestHeld(t *testing.T) {
 	if live := must(db.Get(ctx, a.Ino)); live.Size != 100 || live.Mtime != 3 || state(t, db, "a") != index.StateStaged {
 		t.Errorf("after a barrier %+v", live)
 	}
-	h.Plain = true // nothing is published
-	if err := db.Barrier(ctx, []index.Held{h}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.HeldAt(ctx, a.Ino); !errors.Is(err, index.ErrNotExist) {
-		t.Errorf("the data file alone tells what is held: %v", err)
-	}
-	h.Plain = false // it is being packed
 	create(t, db, index.Root, "b", fileMode)
+	h.Size = 101
 	rename := index.RenameRequest{
 		OldParent: index.Root, OldName: []byte("a"), NewParent: index.Root, NewName: []byte("b"), Full: true, Held: []index.Held{h},
 	}
 	must(db.Rename(ctx, rename))
-	must(db.HeldAt(ctx, a.Ino))
+	if got := must(db.HeldAt(ctx, a.Ino)); got.Size != 101 {
+		t.Errorf("a rename wrote %+v", got)
+	}
 	rename.OldName, rename.NewName, rename.Full, rename.Held = rename.NewName, rename.OldName, false, nil
 	must(db.Rename(ctx, rename))
 	if err := db.Barrier(ctx, []index.Held{{Ino: a.Ino, Size: -1}}); !errors.Is(err, index.ErrRange) {
@@ -316,26 +311,12 @@ func TestHeld(t *testing.T) {
 	}
 	c.both(c.packed("a", 1, 100))
 	must(db.HeldAt(ctx, a.Ino))
-	h.Plain, h.Size = true, 101 // something is published
-	if err := db.Barrier(ctx, []index.Held{h}); err != nil {
-		t.Fatal(err)
-	}
-	if got := must(db.HeldAt(ctx, a.Ino)); got.Size != 100 {
-		t.Errorf("held of a clean file: %+v", got)
-	}
 	certify(t, db, 1)
 	if _, _, err := db.Finish(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.HeldAt(ctx, a.Ino); !errors.Is(err, index.ErrNotExist) {
 		t.Errorf("a clean file is held: %v", err)
-	}
-	must(db.MarkDirty(ctx, a.Ino))
-	if err := db.Barrier(ctx, []index.Held{h}); err != nil {
-		t.Fatal(err)
-	}
-	if got := must(db.HeldAt(ctx, a.Ino)); got.Size != 101 {
-		t.Errorf("held of what is published and plain: %+v", got)
 	}
 }
 
@@ -406,7 +387,7 @@ func TestRangeHashes(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("step %d: got %v, want %v", i, got, tt.want)
 		}
-		must(db.MarkDirty(ctx, a.Ino))
+		must(db.MarkDirty(ctx, a.Ino, 0))
 	}
 }
 

@@ -21,9 +21,6 @@ type Held struct {
 	Mtime  int64
 	Blocks []byte // packed bitmap of held 4 KiB blocks, zstd
 	Seq    uint64 // as in Queued
-	// Plain: the data file alone tells what is held, and no older state of it
-	// is being packed. As long as nothing is published there is nothing to write down then.
-	Plain bool
 }
 
 // errNeedsBarrier ends a NORMAL transaction that would have to be FULL.
@@ -31,24 +28,24 @@ var errNeedsBarrier = errors.New("needs a barrier")
 
 // MarkDirty raises the version of a regular file and marks it open-dirty. The
 // commit is FULL when the file was clean and has published content, since then
-// staging is about to differ from what certified blobs hold. ErrRange: not a
-// regular file.
-func (db *DB) MarkDirty(ctx context.Context, ino Ino) (version uint64, err error) {
+// staging is about to differ from what certified blobs hold. Seq is as in
+// Queued, and newer than every state of before. ErrRange: not a regular file.
+func (db *DB) MarkDirty(ctx context.Context, ino Ino, seq uint64) (version uint64, err error) {
 	err = db.update(func(tx *txn) error {
-		version, err = tx.markDirty(ino, false)
+		version, err = tx.markDirty(ino, seq, false)
 		return err
 	})
 	if !errors.Is(err, errNeedsBarrier) {
 		return version, err
 	}
 	err = db.full(func(tx *txn) error {
-		version, err = tx.markDirty(ino, true)
+		version, err = tx.markDirty(ino, seq, true)
 		return err
 	})
 	return version, err
 }
 
-func (tx *txn) markDirty(ino Ino, inBarrier bool) (uint64, error) {
+func (tx *txn) markDirty(ino Ino, seq uint64, inBarrier bool) (uint64, error) {
 	a, err := tx.attr(ino)
 	if err != nil {
 		return 0, err
@@ -66,7 +63,8 @@ func (tx *txn) markDirty(ino Ino, inBarrier bool) (uint64, error) {
 	if a.PubVersion > 0 && !inBarrier {
 		return 0, errNeedsBarrier
 	}
-	// What a barrier wrote of the version before is behind what is published.
+	// What a barrier wrote of the version before, or is about to, is behind what is published.
+	tx.setTold(ino, told{seq, seq})
 	return version, errors.Join(
 		tx.run(`DELETE FROM held WHERE ino = ?`, ino),
 		tx.run(`UPDATE inodes SET version = ?, dirty = 1, touched = 0 WHERE ino = ?`, version, ino),
@@ -175,9 +173,6 @@ func (tx *txn) hold(h *Held) error {
 	n, err := tx.queue(h.Ino, Queued{Size: h.Size, Mtime: h.Mtime, Seq: h.Seq})
 	if err != nil || !n.Dirty || !tx.newer(h.Ino, toldHeld, h.Seq) {
 		return err
-	}
-	if h.Plain && n.PubVersion == 0 {
-		return tx.run(`DELETE FROM held WHERE ino = ?`, h.Ino)
 	}
 	return tx.run(`INSERT INTO held (ino, size, base, mtime, blocks) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (ino) DO UPDATE SET size = excluded.size, base = excluded.base,

@@ -35,7 +35,8 @@ type DB struct {
 	mu     sync.Mutex
 	writer *conn
 	state  state
-	told   map[Ino]told // of dirty files, see order.go
+	told   map[Ino]told  // of dirty files, see order.go
+	force  atomic.Uint64 // generation, see ForceNames
 	closed bool
 
 	// barrierMu guards barrier, the requests that share the next FULL transaction.

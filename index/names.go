@@ -224,6 +224,33 @@ func (db *DB) Unlink(ctx context.Context, parent Ino, name []byte) (a Attr, err 
 	return a, err
 }
 
+// Vanish removes every live name of a file, as Unlink does.
+func (db *DB) Vanish(ctx context.Context, ino Ino) error {
+	return db.update(func(tx *txn) error {
+		a, err := tx.attr(ino)
+		if err != nil {
+			return err
+		}
+		if a.IsDir() {
+			return ErrIsDir
+		}
+		var names []edge
+		err = tx.query(`SELECT parent, name FROM dirents INDEXED BY dirents_ino WHERE ino = ?`, func(r row) error {
+			names = append(names, edge{parent: r.ino(0), name: r.bytes(1)})
+			return nil
+		}, ino)
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			if err := errors.Join(tx.unbind(n.parent, n.name), tx.touchDir(n.parent, 0)); err != nil {
+				return err
+			}
+		}
+		return tx.setLinks(&a, 0)
+	})
+}
+
 // Rmdir removes an empty directory and returns it as it is afterwards.
 // ErrNotDir, ErrNotEmpty.
 func (db *DB) Rmdir(ctx context.Context, parent Ino, name []byte) (a Attr, err error) {

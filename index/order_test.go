@@ -63,7 +63,7 @@ func TestOvertaken(t *testing.T) {
 	queue(0, 9)
 	want("older states of a clean file", 200, -1)
 
-	v := must(db.MarkDirty(ctx, a.Ino))
+	v := must(db.MarkDirty(ctx, a.Ino, 0))
 	held(250, 12)
 	want("the next version", 250, 250)
 	p = c.packed("a", 2, 250)
@@ -73,8 +73,22 @@ func TestOvertaken(t *testing.T) {
 	p.Seq = 11
 	c.both(p)
 	want("held after it was packed", 250, 250)
-	must(db.MarkDirty(ctx, a.Ino))
+	must(db.MarkDirty(ctx, a.Ino, 14))
 	want("written again", 250, -1)
+	held(0, 13)
+	queue(0, 13)
+	want("a barrier of what is older than the mark", 250, -1)
+
+	queue(260, 15)
+	p = c.packed("a", 3, 260)
+	p.Seq = 17
+	trailer = c.cut(p)
+	must(db.MarkDirty(ctx, a.Ino, 18))
+	c.commit(trailer, p)
+	held(270, 16)
+	want("a barrier of what is older than the pack of a file written since", 260, -1)
+	held(280, 19)
+	want("and a newer one", 280, 280)
 }
 
 // TestOvertakenUndone lets a transaction fail after it told something newer.

@@ -67,7 +67,7 @@ func (tx *txn) commitSegments(c *Commit, packed map[Ino]*Packed) error {
 	tx.st.packed, tx.st.last = g, c.Segments[len(c.Segments)-1].Number
 	tx.st.open = max(tx.st.open, tx.st.last+1)
 	tx.st.cut = nil
-	return errors.Join(tx.countReplay(c.Trailer, len(c.Encoded)), tx.sweep())
+	return errors.Join(tx.countReplay(c.Trailer, len(c.Encoded)), tx.unforce(), tx.sweep())
 }
 
 func (tx *txn) addSegments(c *Commit, g uint64) error {
@@ -144,6 +144,9 @@ func (tx *txn) outdate(n *inode, p *Packed) error {
 	}
 	if p.Seq == 0 || t[toldHeld] >= p.Seq {
 		return nil
+	}
+	if n.Version != p.Version {
+		tx.newer(n.Ino, toldHeld, p.Seq)
 	}
 	return tx.run(`DELETE FROM held WHERE ino = ?`, n.Ino)
 }

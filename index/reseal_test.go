@@ -150,7 +150,7 @@ func TestReseal(t *testing.T) {
 	if r := must(db.Receipt(ctx, 1)); r != registered {
 		t.Errorf("after a refusal: %+v", r)
 	}
-	version := must(db.MarkDirty(ctx, packed.Ino))
+	version := must(db.MarkDirty(ctx, packed.Ino, 0))
 	for _, wrong := range [][]index.Gap{
 		{{Pos: 5, Len: 0}}, {{Pos: -1, Len: 5}}, {{Pos: 8<<20 - 1, Len: 2}}, {{Pos: 5, Len: 2}, {Pos: 6, Len: 2}}, {{Pos: 9, Len: 1}, {Pos: 1, Len: 1}},
 	} {

@@ -79,7 +79,7 @@ func dirtyTwice(db *index.DB) error {
 	}
 	for range 2 {
 		for _, p := range packed {
-			if _, err := db.MarkDirty(ctx, p.Ino); err != nil {
+			if _, err := db.MarkDirty(ctx, p.Ino, 0); err != nil {
 				return err
 			}
 		}

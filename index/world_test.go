@@ -186,7 +186,7 @@ func (w *world) write() {
 func (w *world) writeFile(ino index.Ino) {
 	f := w.files[ino]
 	if !f.marked {
-		v, err := w.db.MarkDirty(ctx, ino)
+		v, err := w.db.MarkDirty(ctx, ino, 0)
 		w.expect("mark dirty", err)
 		f.number, f.marked = v, true
 	}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/commit"
@@ -62,6 +64,9 @@ func (a *app) sync(ctx context.Context, limit time.Duration, paths []string) (er
 		}
 		args.Path = inside
 	}
+	if limit < 0 {
+		return ui.Errorf(ui.Usage, "--timeout %s is in the past", limit)
+	}
 	waiting := ctx
 	if limit > 0 {
 		var cancel context.CancelFunc
@@ -69,7 +74,9 @@ func (a *app) sync(ctx context.Context, limit time.Duration, paths []string) (er
 		defer cancel()
 	}
 	var done synced
-	err = l.callShown(waiting, a.UI, args, &done)
+	if err = l.flushPages(waiting); err == nil {
+		err = l.callShown(waiting, a.UI, args, &done)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return ui.Errorf(ui.Partial, "not all is certified after %s", limit).WithHint("%s status shows what is left", a.self)
 	}
@@ -82,6 +89,32 @@ func (a *app) sync(ctx context.Context, limit time.Duration, paths []string) (er
 		}
 	}
 	return done.err(a)
+}
+
+// flushPages lets the kernel hand over what programs wrote through mmap. This
+// process does it, since the one that serves a mount must not wait for it.
+func (l *line) flushPages(ctx context.Context) error {
+	if !l.mounted {
+		return nil
+	}
+	var s status
+	if err := l.call(ctx, opStatus, nothing{}, nil, &s); err != nil || s.Mountpoint == "" || s.ReadOnly {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		dir, err := os.Open(s.Mountpoint)
+		if err == nil {
+			err = errors.Join(unix.Syncfs(int(dir.Fd())), dir.Close())
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return wrapf(err, "write out what programs have mapped")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // callShown calls opSync and shows its progress.

@@ -397,3 +397,48 @@ func TestProgress(t *testing.T) {
 		}
 	}
 }
+
+// TestDrainNames has a file that is written and renamed all the time, and that
+// had a name before which another file has now. A drain ends nevertheless, and
+// the name leads to the file that has it.
+func TestDrainNames(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{})
+	r.put("n", []byte("the first"))
+	r.drain()
+	f := r.file(index.Root, "n")
+	r.writeAt(f, []byte("written"), 0)
+	r.rename("n", "m0")
+	r.put("n", []byte("the second"))
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			r.writeAt(f, fmt.Appendf(nil, "again %d", i), 0)
+			r.rename(fmt.Sprint("m", i), fmt.Sprint("m", i+1))
+		}
+	}()
+	r.drain()
+	got := r.restored()
+	close(stop)
+	<-stopped
+	r.done(f)
+	if b := got.read("/n"); string(b) != "the second" {
+		t.Errorf("n is %q", b)
+	}
+	if names := got.names("/"); len(names) != 2 {
+		t.Errorf("names %q", names)
+	}
+	r.drain()
+	last := r.restored()
+	for _, name := range last.names("/") {
+		if b := last.read("/" + name); name == "n" && string(b) != "the second" || name != "n" && !bytes.HasPrefix(b, []byte("again")) {
+			t.Errorf("%s is %q", name, b)
+		}
+	}
+}

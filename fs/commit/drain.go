@@ -48,6 +48,7 @@ const (
 // person, or when ctx ends before. Run must be running. Progress may be nil.
 func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
 	d := &drain{started: c.flights.retry()}
+	changed := c.cfg.Index.Changing()
 	c.drains.add(d)
 	defer c.drains.remove(d)
 	dirty, err := c.queueOpen(ctx)
@@ -55,9 +56,12 @@ func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
 		return fmt.Errorf("drain: %w", err)
 	}
 	c.drains.aim(d, dirty)
-	generation, err := c.packTargets(ctx, d, progress)
+	err = c.packTargets(ctx, d, progress)
 	if err == nil {
-		err = c.awaitAnchor(ctx, d, generation, progress)
+		err = c.packNames(ctx, d, changed, progress)
+	}
+	if err == nil {
+		err = c.awaitAnchor(ctx, d, c.flights.last(), progress)
 	}
 	if err == nil {
 		err = c.drains.failure(d)
@@ -103,29 +107,66 @@ func (c *Committer) queueOpen(ctx context.Context) ([]index.Attr, error) {
 }
 
 // packTargets waits for passes of the packer until each target is published,
-// gone, or cannot be packed. It returns the generation that has all of it.
-func (c *Committer) packTargets(ctx context.Context, d *drain, progress func(Progress)) (uint64, error) {
+// gone, or cannot be packed.
+func (c *Committer) packTargets(ctx context.Context, d *drain, progress func(Progress)) error {
 	for again := againAfter; ; again = min(2*again, time.Second) {
-		want := c.clock.demand()
-		err := c.waitFor(ctx, d, progress, func() (bool, error) {
-			if c.clock.passes() >= want {
-				return true, nil
-			}
-			// The packer may be waiting for room that a refused segment takes.
-			return false, c.flights.refusedSince(d.started, c.flights.last())
-		})
-		if err != nil {
-			return 0, err
+		if err := c.awaitPass(ctx, d, progress); err != nil {
+			return err
 		}
 		left, err := c.recheck(ctx, d)
 		if err != nil || left == 0 {
-			return c.flights.last(), err
+			return err
 		}
 		if err := pause(ctx, again); err != nil {
-			return 0, err
+			return err
 		}
 	}
 }
+
+// awaitPass waits for the end of a pass of the packer that begins from now on.
+func (c *Committer) awaitPass(ctx context.Context, d *drain, progress func(Progress)) error {
+	want := c.clock.demand()
+	return c.waitFor(ctx, d, progress, func() (bool, error) {
+		if c.clock.passes() >= want {
+			return true, nil
+		}
+		// The packer may be waiting for room that a refused segment takes.
+		return false, c.flights.refusedSince(d.started, c.flights.last())
+	})
+}
+
+// Passes after which names that still wait for files are forced, and given up.
+const (
+	forceAfter = 3
+	giveUp     = 20
+)
+
+// packNames waits until the names that changed up to a generation are
+// published. All files of before are, so that a name can only wait for one
+// that was written and renamed since, and again and again.
+func (c *Committer) packNames(ctx context.Context, d *drain, changed uint64, progress func(Progress)) error {
+	for tries := 1; ; tries++ {
+		n, err := c.cfg.Index.NamesWaiting(ctx, changed)
+		if err != nil || n == 0 || c.drains.failure(d) != nil {
+			return err
+		}
+		switch {
+		case tries > giveUp:
+			return fmt.Errorf("%d of them: %w", n, errNamesWait)
+		case tries > forceAfter:
+			c.cfg.Index.ForceNames(changed)
+		}
+		if err := c.awaitPass(ctx, d, progress); err != nil {
+			return err
+		}
+		if err := pause(ctx, min(time.Duration(tries)*againAfter, time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
+// errNamesWait is why a Drain leaves names behind that nothing else holds up.
+var errNamesWait = errors.New("what they lead to changes all the time")
 
 // recheck asks the index for the targets that are not known to be packed, and
 // returns how many have to be waited for.

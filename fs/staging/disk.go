@@ -77,6 +77,14 @@ func (k *disk) reserve(f *os.File, off, n int64) error {
 	return err
 }
 
+// empty cuts a file to nothing.
+func (k *disk) empty(path string) error {
+	if err := k.check("truncate"); err != nil {
+		return err
+	}
+	return os.Truncate(path, 0)
+}
+
 func (k *disk) setMtime(path string, ns int64) error {
 	if err := k.check("setMtime"); err != nil {
 		return err
@@ -110,6 +118,14 @@ func (k *disk) remove(path string) error {
 		return err
 	}
 	return nil
+}
+
+// syncWithTime is sync for the times of the file too.
+func (k *disk) syncWithTime(f *os.File) error {
+	if err := k.check("syncWithTime"); err != nil || k.off {
+		return err
+	}
+	return retry(func() error { return unix.Fsync(int(f.Fd())) })
 }
 
 // sync brings data and size to stable storage.

@@ -49,6 +49,7 @@ type File struct {
 	blocks   blocks
 	epoch    uint64
 	unsynced bool
+	timed    bool  // the data file's time was set since the last sync
 	grown    int64 // bytes written since the room was counted
 	pack     *Pack // in flight
 }
@@ -94,6 +95,7 @@ func (d *Dir) use(ino index.Ino, create func(*File) error) (*File, error) {
 		p.opened++
 	}
 	f := &File{d: d, ino: ino, refs: 1, ready: make(chan struct{}), unsynced: p == nil || p.unsynced}
+	f.timed = f.unsynced
 	d.open[ino] = f
 	d.mu.Unlock()
 	if p != nil {
@@ -132,7 +134,7 @@ func (f *File) Release() {
 	}
 	f.closeFiles()
 	if f.doomed {
-		if err := d.delete(f.ino); err != nil {
+		if err := d.entomb(f.ino); err != nil {
 			d.log.Error("delete staging file", "op", "release", "ino", uint64(f.ino), "err", err)
 		}
 	}
@@ -245,7 +247,10 @@ func (f *File) stamp() error {
 	if err := f.d.disk.setMtime(f.d.dataPath(f.ino), f.mtime); err != nil {
 		return fmt.Errorf("set time of staging file %d: %w", f.ino, err)
 	}
-	f.stamped = true
+	f.stamped, f.timed = true, true
+	if f.plain { // of others a barrier tells the time
+		f.unsync()
+	}
 	return nil
 }
 
@@ -255,13 +260,19 @@ func (f *File) touch() {
 	if f.pack != nil {
 		f.pack.moved.Store(true)
 	}
-	if !f.unsynced {
-		f.unsynced = true
-		f.d.mu.Lock()
-		if p := f.d.present[f.ino]; p != nil {
-			p.unsynced = true
-		}
-		f.d.mu.Unlock()
+	f.unsync()
+}
+
+// unsync notes that something is not on stable storage. The caller holds mu.
+func (f *File) unsync() {
+	if f.unsynced {
+		return
+	}
+	f.unsynced = true
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if p := f.d.present[f.ino]; p != nil {
+		p.unsynced = true
 	}
 }
 

@@ -56,7 +56,7 @@ func (m *model) open() {
 	m.d, m.killed = d, false
 }
 
-func (m *model) mark(context.Context, index.Ino) (uint64, error) {
+func (m *model) mark(context.Context, index.Ino, uint64) (uint64, error) {
 	m.version++
 	m.clean = false
 	return m.version, nil

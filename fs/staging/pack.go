@@ -111,11 +111,13 @@ func (f *File) learnVersion(ctx context.Context) error {
 	if known {
 		return nil
 	}
-	ask := f.d.c.Version
-	if ask == nil {
-		ask = f.d.c.MarkDirty
+	var version uint64
+	var err error
+	if ask := f.d.c.Version; ask != nil {
+		version, err = ask(ctx, f.ino)
+	} else {
+		version, err = f.d.c.MarkDirty(ctx, f.ino, f.d.seq.Add(1))
 	}
-	version, err := ask(ctx, f.ino)
 	if err != nil {
 		return err
 	}

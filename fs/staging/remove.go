@@ -3,8 +3,10 @@ package staging
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/walfs/walfs/index"
 )
@@ -21,7 +23,8 @@ func (d *Dir) Remove(ino index.Ino) error {
 }
 
 // Discard deletes what staging holds of an inode that was deleted, once it is
-// no longer in use.
+// no longer in use. A power cut may bring its names back, but not without what
+// it leaves: an empty file, the grave, which says that the deletion was meant.
 func (d *Dir) Discard(ino index.Ino) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -29,7 +32,47 @@ func (d *Dir) Discard(ino index.Ino) error {
 		f.doomed = true
 		return nil
 	}
-	return d.delete(ino)
+	return d.entomb(ino)
+}
+
+// entomb deletes the files of an inode but for a grave. The room is free at
+// once; file systems bring a change of names to the disk before later changes.
+// The caller holds mu.
+func (d *Dir) entomb(ino index.Ino) error {
+	p := d.present[ino]
+	if p == nil {
+		return nil
+	}
+	if err := d.disk.rename(d.dataPath(ino), d.gravePath(ino)); err != nil {
+		return fmt.Errorf("bury staging file: %w", err)
+	}
+	d.bytes -= p.bytes
+	delete(d.present, ino)
+	d.graves[ino] = struct{}{}
+	if err := errors.Join(d.disk.empty(d.gravePath(ino)), d.disk.remove(d.mapPath(ino))); err != nil {
+		return fmt.Errorf("bury staging file: %w", err)
+	}
+	return nil
+}
+
+// Graves returns the deleted inodes of which there are graves, in ascending order.
+func (d *Dir) Graves() []index.Ino {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.graves))
+}
+
+// Clear removes graves, once a barrier has made sure that the deletions stay.
+func (d *Dir) Clear(graves []index.Ino) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, ino := range graves {
+		if err := d.disk.remove(d.gravePath(ino)); err != nil {
+			return fmt.Errorf("remove grave: %w", err)
+		}
+		delete(d.graves, ino)
+	}
+	return nil
 }
 
 // delete removes the files of an inode. The data goes first: a map without

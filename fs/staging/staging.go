@@ -22,7 +22,8 @@
 // are held become dirty, the data is written, new blocks become held. So after
 // kill -9 it tells the truth. After a power cut it may not; see Restrict.
 //
-// The folder outbox keeps sealed segments, snap the copies that packs read
+// A deleted inode leaves files/<2 hex>/<ino>.grave, empty, until its deletion
+// is safe from a power cut. The folder outbox keeps sealed segments, snap the copies that packs read
 // from, lost+found what no inode knows.
 package staging
 
@@ -60,7 +61,8 @@ type Config struct {
 	Dir string
 	// MarkDirty raises the version of an inode in the index and returns it. It
 	// runs before the first write after the file was opened, and after a Pack.
-	MarkDirty func(ctx context.Context, ino index.Ino) (uint64, error)
+	// Seq is newer than that of every state in which the write is not.
+	MarkDirty func(ctx context.Context, ino index.Ino, seq uint64) (uint64, error)
 	// Version returns the live version of an inode. A Pack asks for it when
 	// the file was not written since it was opened; nil: it marks the inode.
 	Version func(ctx context.Context, ino index.Ino) (uint64, error)
@@ -93,6 +95,7 @@ type Dir struct {
 	present map[index.Ino]*presence
 	bytes   int64
 	boxes   map[uint64]struct{}
+	graves  map[index.Ino]struct{}
 	snaps   int // number of the next snapshot file
 }
 
@@ -109,7 +112,7 @@ type presence struct {
 
 // Open opens the folder or creates it.
 func Open(c Config) (*Dir, error) {
-	d := &Dir{c: c, log: c.Log, open: map[index.Ino]*File{}, present: map[index.Ino]*presence{}, boxes: map[uint64]struct{}{}}
+	d := &Dir{c: c, log: c.Log, open: map[index.Ino]*File{}, present: map[index.Ino]*presence{}, boxes: map[uint64]struct{}{}, graves: map[index.Ino]struct{}{}}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -171,12 +174,19 @@ func (d *Dir) scanFolder(folder string) error {
 				return err
 			}
 			continue
-		case err != nil, ext != "data" && ext != "map", d.folder(index.Ino(n)) != folder:
+		case err != nil, ext != "data" && ext != "map" && ext != "grave", d.folder(index.Ino(n)) != folder:
 			d.log.Warn("unknown file in staging", "op", "scan")
 			continue
 		}
-		if ext == "map" {
+		switch ext {
+		case "map":
 			maps = append(maps, index.Ino(n))
+			continue
+		case "grave":
+			if err := os.Truncate(filepath.Join(folder, e.Name()), 0); err != nil {
+				return err
+			}
+			d.graves[index.Ino(n)] = struct{}{}
 			continue
 		}
 		info, err := e.Info()
@@ -291,6 +301,10 @@ func (d *Dir) dataPath(ino index.Ino) string {
 
 func (d *Dir) mapPath(ino index.Ino) string {
 	return filepath.Join(d.folder(ino), strconv.FormatUint(uint64(ino), 10)+".map")
+}
+
+func (d *Dir) gravePath(ino index.Ino) string {
+	return filepath.Join(d.folder(ino), strconv.FormatUint(uint64(ino), 10)+".grave")
 }
 
 func emptyFolder(folder string) error {

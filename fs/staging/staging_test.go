@@ -27,7 +27,7 @@ var ctx = context.Background()
 func newDir(t *testing.T, dir string) *Dir {
 	t.Helper()
 	var version atomic.Uint64
-	d, err := Open(Config{Dir: dir, MarkDirty: func(context.Context, index.Ino) (uint64, error) { return version.Add(1), nil }})
+	d, err := Open(Config{Dir: dir, MarkDirty: func(context.Context, index.Ino, uint64) (uint64, error) { return version.Add(1), nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -468,7 +468,7 @@ func TestSyncs(t *testing.T) {
 	d.disk.fault = count
 	expect := func(when string, data, folders, all int) {
 		t.Helper()
-		if ops["sync"] != data || ops["syncDir"] != folders || ops["syncFS"] != all {
+		if ops["sync"]+ops["syncWithTime"] != data || ops["syncDir"] != folders || ops["syncFS"] != all {
 			t.Errorf("%s: %v, want %d of data, %d of folders, %d of all", when, ops, data, folders, all)
 		}
 		clear(ops)
@@ -489,6 +489,12 @@ func TestSyncs(t *testing.T) {
 	expect("new file", 1, 1, 0)
 	sync()
 	expect("nothing written", 0, 0, 0)
+	must(t, f.SetMtime(5))
+	sync()
+	if ops["syncWithTime"] != 1 {
+		t.Errorf("a time that was set is not on stable storage: %v", ops)
+	}
+	expect("time set", 1, 0, 0)
 	write()
 	f.Release()
 	f, _, err := d.Lookup(1)
@@ -524,7 +530,7 @@ func TestSyncs(t *testing.T) {
 		t.Errorf("%d held of what is new", len(held))
 	}
 	for i, h := range many(200, Shape{}, func(*File) {}) {
-		if h.Ino < 200 || h.Size != 1 || !h.Plain {
+		if h.Ino < 200 || h.Size != 1 {
 			t.Errorf("held %d of what was published: %+v", i, h)
 		}
 	}
@@ -547,7 +553,7 @@ func TestSyncFails(t *testing.T) {
 	_, err := f.WriteAt(ctx, []byte("x"), 0, nil)
 	must(t, err)
 	d.disk.fault = func(op string) error {
-		if op == "sync" {
+		if op == "syncWithTime" {
 			return unix.EIO
 		}
 		return nil

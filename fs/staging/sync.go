@@ -15,37 +15,41 @@ const syncOneByOne = 16
 func (f *File) Sync(ctx context.Context) (index.Held, error) {
 	f.syncing.Lock()
 	defer f.syncing.Unlock()
-	held, unsynced, err := f.beginSync()
+	held, unsynced, timed, err := f.beginSync()
 	if err != nil {
 		return held, err
 	}
-	if err := f.syncFiles(unsynced); err != nil {
+	if err := f.syncFiles(unsynced, timed); err != nil {
 		f.mu.Lock()
-		f.unsynced = f.unsynced || unsynced
+		f.unsynced, f.timed = f.unsynced || unsynced, f.timed || timed
 		f.mu.Unlock()
 		return index.Held{}, fmt.Errorf("sync staging file %d: %w", f.ino, err)
 	}
 	return held, nil
 }
 
-// beginSync returns what is going to be stable, and whether data has to be
-// synced for it. The time has to go with the data: what is never written
-// again is never stamped again.
-func (f *File) beginSync() (held index.Held, unsynced bool, err error) {
+// beginSync returns what is going to be stable, and whether data, and the time
+// of the data file, have to be synced for it. The time has to go with the data:
+// what is never written again is never stamped again.
+func (f *File) beginSync() (held index.Held, unsynced, timed bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.stamp(); err != nil {
-		return held, false, err
+		return held, false, false, err
 	}
-	held, unsynced = f.held(), f.unsynced
-	f.unsynced = false
-	return held, unsynced, nil
+	held, unsynced, timed = f.held(), f.unsynced, f.timed && f.plain
+	f.unsynced, f.timed = false, false
+	return held, unsynced, timed, nil
 }
 
-func (f *File) syncFiles(unsynced bool) error {
+func (f *File) syncFiles(unsynced, timed bool) error {
 	d := f.d
 	if unsynced {
-		if err := d.disk.sync(f.data); err != nil {
+		sync := d.disk.sync
+		if timed {
+			sync = d.disk.syncWithTime
+		}
+		if err := sync(f.data); err != nil {
 			return err
 		}
 	}
@@ -80,7 +84,6 @@ func (f *File) State() index.Queued {
 func (f *File) held() index.Held {
 	return index.Held{
 		Ino: f.ino, Size: f.size, Base: f.base, Mtime: f.mtime, Blocks: encodeRuns(f.spans(f.size)), Seq: f.d.seq.Add(1),
-		Plain: f.plain && f.pack == nil,
 	}
 }
 

@@ -24,7 +24,7 @@ func (f *File) Mark(ctx context.Context) (version uint64, err error) {
 	if marked {
 		return version, nil
 	}
-	version, err = f.d.c.MarkDirty(ctx, f.ino)
+	version, err = f.d.c.MarkDirty(ctx, f.ino, f.d.seq.Add(1))
 	if err != nil {
 		return 0, fmt.Errorf("mark inode %d: %w", f.ino, err)
 	}
@@ -241,6 +241,9 @@ func (f *File) resize(ctx context.Context, size int64) error {
 		return err
 	}
 	if size < f.base && f.d.c.Cut != nil {
+		if err := f.settleData(); err != nil {
+			return err
+		}
 		h := f.held()
 		h.Size, h.Base, h.Blocks = size, size, encodeRuns(f.spans(size))
 		if err := f.d.c.Cut(ctx, h); err != nil {
@@ -266,6 +269,24 @@ func (f *File) resize(ctx context.Context, size int64) error {
 		f.d.log.Warn("block map is behind", "op", "truncate", "ino", uint64(f.ino), "err", err)
 	}
 	return nil
+}
+
+// settleData brings to stable storage what Cut is about to vouch for: also a
+// clean copy, which nobody had a reason to sync. The caller holds mu.
+func (f *File) settleData() error {
+	if f.unsynced {
+		if err := f.d.disk.sync(f.data); err != nil {
+			return err
+		}
+	}
+	f.d.mu.Lock()
+	p := f.d.present[f.ino]
+	unlinked := p != nil && p.unlinked
+	f.d.mu.Unlock()
+	if !unlinked {
+		return nil
+	}
+	return f.d.disk.syncDir(f.d.folder(f.ino))
 }
 
 // Punch makes a range read as zeros and frees its room; the size stays.
