@@ -67,6 +67,7 @@ type Network struct {
 	codec    *redstuff.Codec
 	geometry walrus.Geometry
 	nodes    []*member // does not change
+	ailing   chan struct{}
 
 	mu   sync.Mutex // guards plan
 	plan plan
@@ -78,7 +79,7 @@ func Open(ctx context.Context, cfg Config) (n *Network, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	n = &Network{cfg: cfg}
+	n = &Network{cfg: cfg, ailing: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open network: %w", err), n.Close())
