@@ -19,6 +19,7 @@ const (
 	opNodes      = "node.list"
 	opNodeStop   = "node.stop"
 	opNodeStart  = "node.start"
+	opNodeScrub  = "node.scrub"
 	opCacheClear = "cache.clear"
 	opUmount     = "umount"
 )
@@ -32,6 +33,7 @@ func (d *drive) calls() map[string]control.Handler {
 		opNodes:      answer(d.answerNodes),
 		opNodeStop:   answer(d.answerNodeStop),
 		opNodeStart:  answer(d.answerNodeStart),
+		opNodeScrub:  answer(d.answerNodeScrub),
 		opCacheClear: answer(d.answerCacheClear),
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,7 +22,7 @@ type nodeList struct {
 }
 
 func newNodeCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "node", Short: "List, stop and start the storage nodes of an embedded drive", Args: arguments(0), RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "node", Short: "List, stop, start and check the storage nodes of an embedded drive", Args: arguments(0), RunE: needSubcommand}
 	change := func(use, short, op string) *cobra.Command {
 		return &cobra.Command{
 			Use: use + " NAME...", Short: short, Args: someNames,
@@ -40,8 +42,58 @@ func newNodeCommand(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(newNodeListCommand(a),
 		change("stop", "Take a node down until it is started again", opNodeStop),
-		change("start", "Take a stopped node up again", opNodeStart))
+		change("start", "Take a stopped node up again", opNodeStart),
+		newNodeScrubCommand(a))
 	return cmd
+}
+
+func newNodeScrubCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "scrub NAME...", Short: "Read all that a node holds and check it against the blob IDs",
+		Long: "Scrub reads every sliver of a node and checks it. A mounted drive rebuilds what is missing or\n" +
+			"damaged from other nodes; the exit code is 3 when anything was.",
+		Args: someNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			bad := 0
+			for _, name := range args {
+				s, err := a.scrub(cmd.Context(), name)
+				if err != nil {
+					return err
+				}
+				bad += s.Missing
+			}
+			if bad > 0 {
+				return ui.Errorf(ui.Partial, "%d slivers are missing or damaged", bad).WithHint("a mounted drive rebuilds them; %s node list shows what is left", a.self)
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) scrub(ctx context.Context, name string) (s scrubbed, err error) {
+	h, err := a.home()
+	if err != nil {
+		return s, err
+	}
+	l, err := a.reach(ctx, h, false)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	progress := a.Progress("scrub "+name, "blobs")
+	err = l.call(ctx, opNodeScrub, nodeArgs{name}, func(event json.RawMessage) {
+		var at scrubbed
+		if json.Unmarshal(event, &at) == nil {
+			progress.Set(ui.Count{Items: int64(at.Blobs), Bytes: at.ReadBytes}, ui.Count{Items: int64(at.Total)})
+		}
+	}, &s)
+	progress.End()
+	if err != nil {
+		return s, err
+	}
+	return s, a.result("scrub", s, func() error {
+		return a.Print("%s: %d slivers are missing or damaged, of %s with %s", name, s.Missing, blobs(s.Blobs), ui.Size(s.ReadBytes))
+	})
 }
 
 func newNodeListCommand(a *app) *cobra.Command {
@@ -67,6 +119,9 @@ func (a *app) showNodes(nodes []nodeStatus) error {
 			continue
 		}
 		state, style := n.State, ui.Normal
+		if text := n.text(); text != "" && n.State == "up" {
+			state, style = fmt.Sprintf("up (%s)", text), ui.Yellow
+		}
 		if n.State != "up" {
 			state, style = fmt.Sprintf("%s (%s)", n.State, n.Reason), ui.Yellow
 		}
@@ -75,11 +130,8 @@ func (a *app) showNodes(nodes []nodeStatus) error {
 	return table.Flush()
 }
 
-func (d *drive) answerNodes(context.Context, nothing, func(any) error) (list nodeList, err error) {
-	for _, n := range d.net.Nodes() {
-		list.Nodes = append(list.Nodes, newNodeStatus(n))
-	}
-	return list, nil
+func (d *drive) answerNodes(context.Context, nothing, func(any) error) (nodeList, error) {
+	return nodeList{Nodes: d.nodes()}, nil
 }
 
 func (d *drive) answerNodeStop(_ context.Context, args nodeArgs, _ func(any) error) (nodeStatus, error) {
@@ -97,9 +149,9 @@ func (d *drive) answerNodeStart(ctx context.Context, args nodeArgs, _ func(any) 
 }
 
 func (d *drive) node(name string) (nodeStatus, error) {
-	for _, n := range d.net.Nodes() {
+	for _, n := range d.nodes() {
 		if n.Name == name {
-			return newNodeStatus(n), nil
+			return n, nil
 		}
 	}
 	return nodeStatus{}, fmt.Errorf("no node %s", name)
