@@ -8,12 +8,19 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/cmd/internal/ui"
 )
 
 // nodeArgs names the node for opNodeStop and opNodeStart.
 type nodeArgs struct {
 	Name string `json:"name"`
+}
+
+// replaceArgs is the question of opNodeReplace.
+type replaceArgs struct {
+	Name string `json:"name"`
+	Dir  string `json:"dir,omitempty"` // empty: where the node was
 }
 
 // nodeList is the answer of opNodes.
@@ -43,7 +50,31 @@ func newNodeCommand(a *app) *cobra.Command {
 	cmd.AddCommand(newNodeListCommand(a),
 		change("stop", "Take a node down until it is started again", opNodeStop),
 		change("start", "Take a stopped node up again", opNodeStart),
-		newNodeScrubCommand(a))
+		newNodeReplaceCommand(a), newNodeScrubCommand(a))
+	return cmd
+}
+
+func newNodeReplaceCommand(a *app) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use: "replace NAME", Short: "Give a node whose folder was lost a new one, and fill it from the others",
+		Long: "Replace makes a folder with the node's key, where it was or in --dir, and takes the node up.\n" +
+			"A mounted drive then rebuilds what belongs there; " + a.self + " node list shows what is left. A node\n" +
+			"that is up has to be stopped first. Nothing is removed from the old folder.",
+		Args: arguments(1, "NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := replaceArgs{Name: args[0]}
+			if dir != "" {
+				q.Dir = absolute(dir)
+			}
+			var n nodeStatus
+			if err := a.ask(cmd.Context(), opNodeReplace, q, &n); err != nil {
+				return err
+			}
+			return a.result("node", n, func() error { return nil })
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "make the folder in `DIR`, on another disk")
 	return cmd
 }
 
@@ -144,6 +175,20 @@ func (d *drive) answerNodeStop(_ context.Context, args nodeArgs, _ func(any) err
 func (d *drive) answerNodeStart(ctx context.Context, args nodeArgs, _ func(any) error) (nodeStatus, error) {
 	if err := d.net.Start(ctx, args.Name); err != nil {
 		return nodeStatus{}, fmt.Errorf("start %s: %w", args.Name, err)
+	}
+	return d.node(args.Name)
+}
+
+func (d *drive) answerNodeReplace(ctx context.Context, args replaceArgs, _ func(any) error) (nodeStatus, error) {
+	if at := d.mounted().dir; at != "" && args.Dir != "" && inside(at, args.Dir) {
+		return nodeStatus{}, usagef("%s lies inside the mount point %s", args.Dir, at)
+	}
+	err := d.net.Replace(ctx, args.Name, args.Dir)
+	if errors.Is(err, embedded.ErrUp) {
+		return nodeStatus{}, ui.Errorf(ui.Failed, "%w", err).WithHint("walfs node stop %s", args.Name)
+	}
+	if err != nil {
+		return nodeStatus{}, err
 	}
 	return d.node(args.Name)
 }
