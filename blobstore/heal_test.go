@@ -3,15 +3,19 @@ package blobstore_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/blobstore/bls"
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/blobstore/redstuff"
@@ -527,4 +531,109 @@ func TestHealInconsistent(t *testing.T) {
 			t.Errorf("confirm of what is not there: %v", err)
 		}
 	}
+}
+
+// The folder is copied again and again while a node is healed, as a kill may
+// leave it. In no copy does the node sign for a blob of which it lacks anything.
+func TestHealKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	all := w.some(120, 200_000, 100, 30_000, 150_000, 1_000, 170_000, 60_000, 90_000)
+	w.settle()
+	w.wipe(1)
+	seen := map[int]bool{} // how many blobs were confirmed in a copy
+	dirs := make(chan string, 64)
+	h := blobstore.NewHealer(blobstore.HealerConfig{Client: w.client, Nodes: w.net.Up, Ailing: w.net.Ailing(), Rate: 1 << 20})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	w.start(1)
+	running.Go(func() { _ = h.Run(ctx) })
+	for i := range cap(dirs) {
+		dir := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		if err := copyTree(dir, w.net.Nodes()[1].Dir); err != nil {
+			t.Fatal(err)
+		}
+		dirs <- dir
+		if w.net.Nodes()[1].Lacking == 0 {
+			break
+		}
+	}
+	w.until(h, 1, blobstore.Healthy)
+	cancel()
+	running.Wait()
+	close(dirs)
+	w.same(1, all...)
+	for dir := range dirs {
+		seen[w.signedIsThere(dir, 1, all)] = true
+	}
+	t.Logf("blobs confirmed in the copies: %v", seen)
+	if len(seen) < 2 {
+		t.Errorf("every copy confirms the same number of blobs, %v: nothing was tested", seen)
+	}
+}
+
+// copyTree copies a folder of which files are being written.
+func copyTree(to, from string) error {
+	return filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, path[len(from):])
+		if d.IsDir() {
+			return os.MkdirAll(target, 0o700)
+		}
+		b, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, b, 0o600)
+	})
+}
+
+// signedIsThere opens a copy of a node's folder and compares every slot of the
+// blobs that it confirms with a fresh encoding. It returns how many these are.
+func (w *world) signedIsThere(dir string, i int, all []stored) (confirmed int) {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "key"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	key, err := bls.SecretKeyFromBytes([32]byte(raw[1:]))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n, err := node.Open(w.t.Context(), node.Config{Dir: dir, Name: "copy", Key: key, Codec: w.net.Codec(), Ledger: w.ledger})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer n.Close()
+	state, err := w.ledger.State(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m := slices.IndexFunc(state.Committee.Members, func(m walrus.Member) bool { return m.Name == w.node(i) })
+	for _, s := range all {
+		if _, err := n.Confirm(w.t.Context(), s.Blob, walrus.Persistence{}); err != nil {
+			continue
+		}
+		confirmed++
+		w.sameBlob(node.NewLocalClient(n), state.Committee.Members[m], s)
+	}
+	if err := n.Survey(w.t.Context(), node.Marks, walrus.BlobID{}, func(node.Gap) error { return nil }); err != nil {
+		w.t.Error(err)
+	}
+	if lacking := n.Status().Lacking; lacking < len(all)-confirmed {
+		w.t.Errorf("node knows of %d blobs that it lacks, and confirms %d of %d", lacking, confirmed, len(all))
+	}
+	return confirmed
 }
