@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +30,7 @@ const (
 	healPage    = 64 // blobs of a node, before the next node has its turn
 	healWorkers = 2  // blobs at a time: one computes while the other waits for the disk
 	// healGiveUp is after how many failures in a row a node's turn ends.
-	healGiveUp     = 4
+	healGiveUp     = 8
 	minHealBackoff = time.Second
 	maxHealBackoff = time.Minute
 	// While there is foreground work, healing rests this many times as long as it worked.
@@ -325,17 +324,16 @@ func (h *Healer) turn(ctx context.Context, p *patient) time.Time {
 		}
 		return time.Now()
 	}
-	p.after, p.tried = blobs[len(blobs)-1], true
-	blobs = slices.DeleteFunc(blobs, func(b walrus.BlobID) bool { return p.hopeless[b] })
-	if healed, failed := h.mend(ctx, p, blobs); failed > 0 {
-		p.missed = true
-		if healed == 0 && failed >= healGiveUp {
-			p.after = walrus.BlobID{}
-			h.set(p, Waiting, nil)
-			return h.backOff(p)
-		}
-	} else if healed > 0 {
+	p.tried = true
+	done := h.mend(ctx, p, blobs)
+	p.after = done.last
+	p.missed = p.missed || done.failed > 0
+	if done.healed > 0 {
 		p.failures = 0
+	}
+	if done.stopped && done.healed == 0 { // and go on behind these, which may be the only ones
+		h.set(p, Waiting, nil)
+		return h.backOff(p)
 	}
 	return time.Now()
 }
@@ -349,36 +347,50 @@ func (h *Healer) backOff(p *patient) time.Time {
 	return p.retry
 }
 
+// mended is how mend went.
+type mended struct {
+	healed, failed int
+	stopped        bool          // too many failed, or the node takes nothing now
+	last           walrus.BlobID // that was tried
+}
+
 // mend heals blobs of a node, a few at a time, until there are no more or too many fail.
-func (h *Healer) mend(ctx context.Context, p *patient, blobs []walrus.BlobID) (healed, failed int) {
+func (h *Healer) mend(ctx context.Context, p *patient, blobs []walrus.BlobID) (done mended) {
 	queue := make(chan walrus.BlobID)
 	stop := make(chan struct{})
 	var workers sync.WaitGroup
-	var mu sync.Mutex // guards healed, failed and inRow
-	var giveUp sync.Once
+	var mu sync.Mutex // guards done and inRow
 	inRow := 0
-	for range min(healWorkers, len(blobs)) {
+	for range healWorkers {
 		workers.Go(func() {
 			for blob := range queue {
-				ok := h.mendOne(ctx, p, blob)
+				err := h.mendOne(ctx, p, blob)
 				mu.Lock()
-				if ok {
-					healed, inRow = healed+1, 0
+				if err == nil {
+					done.healed, inRow = done.healed+1, 0
 				} else {
-					failed, inRow = failed+1, inRow+1
+					done.failed, inRow = done.failed+1, inRow+1
 				}
-				if inRow == healGiveUp {
-					giveUp.Do(func() { close(stop) })
+				takesNothing := errors.Is(err, node.ErrNoRoom) || errors.Is(err, ErrClosed)
+				if !done.stopped && (inRow >= healGiveUp || takesNothing) {
+					done.stopped = true
+					close(stop)
 				}
 				mu.Unlock()
 			}
 		})
 	}
+	last := p.after
 	func() {
 		defer close(queue)
 		for _, blob := range blobs {
+			if h.isHopeless(p, blob) {
+				last = blob
+				continue
+			}
 			select {
 			case queue <- blob:
+				last = blob
 			case <-stop:
 				return
 			case <-ctx.Done():
@@ -387,15 +399,22 @@ func (h *Healer) mend(ctx context.Context, p *patient, blobs []walrus.BlobID) (h
 		}
 	}()
 	workers.Wait()
-	return healed, failed
+	done.last = last
+	return done
 }
 
-// mendOne heals one blob and reports whether nothing is left to do for it.
-func (h *Healer) mendOne(ctx context.Context, p *patient, blob walrus.BlobID) bool {
+func (h *Healer) isHopeless(p *patient, blob walrus.BlobID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return p.hopeless[blob]
+}
+
+// mendOne heals one blob; an error means that there is something left to do for it.
+func (h *Healer) mendOne(ctx context.Context, p *patient, blob walrus.BlobID) error {
 	began := time.Now()
 	t, err := h.cfg.Client.Mend(ctx, p.node, blob)
 	if errors.Is(err, node.ErrNotRegistered) {
-		return true
+		return nil
 	}
 	h.mu.Lock()
 	p.traffic.add(t)
@@ -411,8 +430,8 @@ func (h *Healer) mendOne(ctx context.Context, p *patient, blob walrus.BlobID) bo
 		if ctx.Err() == nil {
 			h.cfg.Log.Warn("blob cannot be healed now", "op", "heal", "node", p.name(), "blob", blob, "err", err)
 		}
-		return false
+		return err
 	}
 	h.cfg.Log.Debug("blob is healed", "op", "heal", "node", p.name(), "blob", blob, "size", t.Rebuilt, "took", time.Since(began))
-	return h.rest(ctx, time.Since(began), t.Rebuilt, h.cfg.Rate) == nil
+	return h.rest(ctx, time.Since(began), t.Rebuilt, h.cfg.Rate)
 }

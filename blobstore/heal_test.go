@@ -271,6 +271,38 @@ func TestHealWaits(t *testing.T) {
 	w.same(0, all...)
 }
 
+// Blobs that nobody has any more do not keep those behind them from being healed.
+func TestHealPassesTheLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	var all []stored
+	for i := range 24 {
+		all = append(all, w.some(uint64(200+i), 900+i)...)
+	}
+	slices.SortFunc(all, func(a, b stored) int { return bytes.Compare(a.Blob[:], b.Blob[:]) })
+	w.settle()
+	w.wipe(0)
+	lost, rest := all[:20], all[20:]
+	for _, s := range lost {
+		for i := 1; i < 4; i++ {
+			if err := os.Remove(w.file(i, s)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h, _ := w.running()
+	w.start(0)
+	for deadline := time.Now().Add(20 * time.Second); w.net.Nodes()[0].Lacking > len(lost); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("node lacks %d blobs, of which %d are lost", w.net.Nodes()[0].Lacking, len(lost))
+		}
+	}
+	w.same(0, rest...)
+	if n := w.until(h, 0, blobstore.Waiting); n.Left != len(lost) || n.Err == nil {
+		t.Errorf("status %+v", n)
+	}
+}
+
 // For a whole node symbols cost less than the bytes they rebuild where symbols
 // are long; where they are short, proofs would cost more than the blob.
 func TestHealCost(t *testing.T) {
