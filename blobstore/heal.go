@@ -49,6 +49,7 @@ type Healer struct {
 	cfg HealerConfig
 
 	mu       sync.Mutex // guards the fields below
+	running  bool
 	patients map[[48]byte]*patient
 	suspects map[suspect]bool
 	total    Traffic
@@ -91,9 +92,9 @@ const (
 // NodeHealing is how a node does.
 type NodeHealing struct {
 	Node     string
-	State    HealState
-	Left     int // blobs of which something is missing, as far as is known
-	Hopeless int // of these, blobs that are no valid encodings
+	State    HealState // "" while Run does not run
+	Left     int       // blobs of which something is missing, as far as is known
+	Hopeless int       // of these, blobs that are no valid encodings
 	Traffic  Traffic
 	Err      error     // what went wrong last, if it still lacks something
 	Retry    time.Time // when it is tried again, if it waits
@@ -117,7 +118,7 @@ func (h *Healer) Status() (nodes []NodeHealing, total Traffic) {
 	defer h.mu.Unlock()
 	for _, n := range up {
 		status := n.Status()
-		s := NodeHealing{Node: status.Name, Left: status.Lacking, State: Healthy}
+		s := NodeHealing{Node: status.Name, Left: status.Lacking}
 		if p := h.patients[n.PublicKey()]; p != nil && p.node == n {
 			s.State, s.Hopeless, s.Traffic = p.state, len(p.hopeless), p.traffic
 			if s.Left > 0 {
@@ -126,8 +127,11 @@ func (h *Healer) Status() (nodes []NodeHealing, total Traffic) {
 			if s.State == Waiting {
 				s.Retry = p.retry
 			}
-		} else {
+		} else if h.running {
 			s.State = Surveyed // as soon as its turn comes
+		}
+		if !h.running {
+			s.State = ""
 		}
 		nodes = append(nodes, s)
 	}
@@ -146,6 +150,8 @@ func (h *Healer) Run(ctx context.Context) error {
 	}
 	h.cfg.Client.suspect.Store(&tell)
 	defer h.cfg.Client.suspect.Store(nil)
+	h.setRunning(true)
+	defer h.setRunning(false)
 	for {
 		next := h.round(ctx)
 		if ctx.Err() != nil {
@@ -160,6 +166,12 @@ func (h *Healer) Run(ctx context.Context) error {
 		}
 		due.Stop()
 	}
+}
+
+func (h *Healer) setRunning(running bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running = running
 }
 
 func (h *Healer) suspect(s suspect) {

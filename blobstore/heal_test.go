@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,6 +270,45 @@ func TestHealWaits(t *testing.T) {
 	w.start(2)
 	w.until(h, 0, blobstore.Healthy)
 	w.same(0, all...)
+}
+
+// A healer with nothing to do sleeps, and one with a rate keeps to it.
+func TestHealPace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	all := w.some(140, 100_000, 100_001, 100_002)
+	w.settle()
+	var rounds atomic.Int64
+	const rate = 1 << 20
+	h := blobstore.NewHealer(blobstore.HealerConfig{Client: w.client, Ailing: w.net.Ailing(), Rate: rate, Nodes: func() []*node.Node {
+		rounds.Add(1)
+		return w.net.Up()
+	}})
+	if nodes, _ := h.Status(); nodes[0].State != "" {
+		t.Errorf("%+v before it runs", nodes[0])
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = h.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	w.wipe(2)
+	began := time.Now()
+	w.start(2)
+	n := w.until(h, 2, blobstore.Healthy)
+	// Two blobs may be under way at the end, and rest afterwards.
+	if least := time.Duration(float64(n.Traffic.Rebuilt) / rate / 3 * float64(time.Second)); time.Since(began) < least {
+		t.Errorf("%d bytes in %s at %d a second", n.Traffic.Rebuilt, time.Since(began), rate)
+	}
+	w.same(2, all...)
+	for i := range 4 {
+		w.until(h, i, blobstore.Healthy)
+	}
+	before := rounds.Load()
+	time.Sleep(300 * time.Millisecond)            // in which nothing is to happen
+	if more := rounds.Load() - before; more > 4 { // a round that was under way
+		t.Errorf("looked at the nodes %d times with nothing to do", more)
+	}
 }
 
 // Blobs that nobody has any more do not keep those behind them from being healed.

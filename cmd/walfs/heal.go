@@ -13,7 +13,7 @@ import (
 // healing is what a node lacks and what is done about it, in status and node list. Counts
 // are of the time since the node came up under this mount.
 type healing struct {
-	State    blobstore.HealState `json:"healing,omitempty"` // "": the node is down
+	State    blobstore.HealState `json:"healing,omitempty"` // "": the node is down, or nothing is mounted
 	Lacking  int                 `json:"lacking_blobs"`     // certified blobs of which something is missing, as far as is known
 	Hopeless int                 `json:"inconsistent_blobs,omitempty"`
 	Blobs    int                 `json:"healed_blobs"`
