@@ -234,20 +234,26 @@ func TestHealWiped(t *testing.T) {
 // With more nodes down than recovery by symbols stands, decoding still works.
 func TestHealFewNodes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 0, 0)
-	all := w.some(30, 1_000_000)
-	w.settle()
-	w.wipe(1)
-	for i := 2; i < 7; i++ {
-		w.stop(i)
+	for _, hang := range []bool{false, true} {
+		w := newWorld(t, 0, 0)
+		all := w.some(30, 1_000_000)
+		w.settle()
+		w.wipe(1)
+		for i := 2; i < 7; i++ {
+			if hang {
+				w.inject(embedded.Hang, i)
+			} else {
+				w.stop(i)
+			}
+		}
+		h, _ := w.running()
+		w.start(1)
+		n := w.until(h, 1, blobstore.Healthy)
+		if n.Traffic.Decoded != 1 {
+			t.Errorf("%+v, want one blob decoded", n)
+		}
+		w.same(1, all...)
 	}
-	h, _ := w.running()
-	w.start(1)
-	n := w.until(h, 1, blobstore.Healthy)
-	if n.Traffic.Decoded != 1 {
-		t.Errorf("%+v, want one blob decoded", n)
-	}
-	w.same(1, all...)
 }
 
 // A node that cannot be filled waits, and is filled when enough others are back.

@@ -53,6 +53,8 @@ func (c *Client) Mend(ctx context.Context, n *node.Node, blob walrus.BlobID) (t 
 		return t, fmt.Errorf("mend %s: %w", blob, err)
 	}
 	defer done()
+	ctx, cancel := context.WithTimeout(ctx, mendTimeouts*c.cfg.ReadTimeout)
+	defer cancel()
 	m := mending{c: c, node: n, members: c.committee(ctx)}
 	err = m.run(ctx, blob, &t)
 	t.Read = m.read.Load()
@@ -61,6 +63,10 @@ func (c *Client) Mend(ctx context.Context, n *node.Node, blob walrus.BlobID) (t 
 	}
 	return t, nil
 }
+
+// mendTimeouts is how many read timeouts mending a blob may take: nodes that
+// hang must not keep a healer for ever.
+const mendTimeouts = 2
 
 func (m *mending) run(ctx context.Context, blob walrus.BlobID, t *Traffic) (err error) {
 	if m.gap, err = m.node.Gap(ctx, blob, node.Marks); err != nil || m.gap.None() {
@@ -171,7 +177,7 @@ func (m *mending) recoverAxis(ctx context.Context, axis walrus.Axis, rebuilt []r
 		return nil, nil
 	}
 	crossing := walrus.Secondary - axis
-	g := gathering[[]redstuff.Symbol]{c: m.c, parallel: mendFetches, have: map[int][]redstuff.Symbol{}, need: m.c.geometry.SourcePrimary()}
+	g := gathering[[]redstuff.Symbol]{c: m.c, parallel: mendFetches, hasty: true, have: map[int][]redstuff.Symbol{}, need: m.c.geometry.SourcePrimary()}
 	if axis == walrus.Primary {
 		g.need = m.c.geometry.SourceSecondary()
 	}

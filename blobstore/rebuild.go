@@ -165,6 +165,7 @@ type gathering[T any] struct {
 	c        *Client
 	ask      func(context.Context, *peer, walrus.SliverID) (T, error) // must verify
 	parallel int                                                      // slivers on their way at a time
+	hasty    bool                                                     // gives up when all that it still waits for is late
 	have     map[int]T                                                // by index
 	need     int
 	open     []candidate // not asked yet
@@ -231,6 +232,9 @@ func (g *gathering[T]) run(ctx context.Context, committee *walrus.Committee, blo
 			g.take(a)
 		case now := <-watch.C:
 			g.hurry(now, hedge)
+			if g.hasty && len(g.open) == 0 && g.late == len(g.running) {
+				return nil, &redstuff.TooFewError{Have: len(g.have), Need: g.need}
+			}
 		case <-ctx.Done():
 			return nil, &redstuff.TooFewError{Have: len(g.have), Need: g.need}
 		}
