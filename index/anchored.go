@@ -86,15 +86,28 @@ func (db *DB) NextAnchor(ctx context.Context, certifying []walrus.BlobID) (a *An
 		if err == nil && state.Anchor != nil {
 			a.Snapshot = state.Anchor.Snapshot
 		}
-		if errors.Is(err, ErrNotExist) {
-			return nil
+		if err != nil && !errors.Is(err, ErrNotExist) {
+			return err
 		}
-		return err
+		return c.refer(a)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("next anchor: %w", err)
 	}
 	return a, nil
+}
+
+// refer makes an anchor name the newest full snapshot, if it covers that.
+func (c *conn) refer(a *Anchor) error {
+	full, err := c.int(sqlMeta, metaFull)
+	if err != nil || full == 0 || uint64(full) > a.Generation || a.Snapshot != nil && a.Snapshot.Generation >= uint64(full) {
+		return err
+	}
+	s, err := c.segment(uint64(full))
+	if err == nil {
+		a.Snapshot = &SnapshotRef{Generation: s.Number, Blob: s.Blob}
+	}
+	return err
 }
 
 // nextAnchor walks the segments that are not finished or not announced, in

@@ -185,17 +185,22 @@ func (op *Op) valid() bool {
 
 // addInode adds the published state of an inode.
 func (tx *txn) addInode(t *Trailer, n *inode) error {
-	r := InodeRow{
+	r, err := tx.inodeRow(n)
+	t.Inodes = append(t.Inodes, r)
+	return err
+}
+
+// inodeRow returns the published state of an inode.
+func (c *conn) inodeRow(n *inode) (r InodeRow, err error) {
+	r = InodeRow{
 		Ino: n.Ino, Mode: n.Mode, UID: n.UID, GID: n.GID, Rdev: n.Rdev, Version: n.PubVersion,
 		Size: n.Size, Atime: n.Atime, Mtime: n.Mtime, Ctime: n.Ctime, Btime: n.Btime, Target: n.target,
 	}
 	if n.IsRegular() {
 		r.Size, r.Mtime = n.PubSize, n.pubMtime
 	}
-	var err error
-	r.Xattrs, err = tx.xattrs(n.Ino)
-	t.Inodes = append(t.Inodes, r)
-	return err
+	r.Xattrs, err = c.xattrs(n.Ino)
+	return r, err
 }
 
 // cutSegments adds the segments that are certified and were never announced.

@@ -51,11 +51,19 @@ type decoder struct {
 
 func (d *decoder) trailer() *Trailer {
 	head := d.take(len(trailerMagic) + 1)
-	if d.bad || string(head[:len(trailerMagic)]) != trailerMagic || head[len(trailerMagic)] != trailerVersion {
+	if d.bad || string(head[:len(trailerMagic)]) != trailerMagic {
 		d.bad = true
 		return nil
 	}
 	t := new(Trailer)
+	switch head[len(trailerMagic)] {
+	case trailerVersion:
+	case trailerVersionFull:
+		t.Full = int64(d.uint())
+		d.bad = d.bad || t.Full == 0
+	default:
+		d.bad = true
+	}
 	copy(t.Drive[:], d.take(len(t.Drive)))
 	t.Generation, t.Previous = d.uint(), d.uint()
 	t.Time = d.int()

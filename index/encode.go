@@ -7,10 +7,12 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// trailerMagic and trailerVersion begin the rows of a trailer.
+// trailerMagic and a version begin the rows of a trailer. Those with a full
+// snapshot behind them have another version and one number more.
 const (
-	trailerMagic   = "WTRL"
-	trailerVersion = 1
+	trailerMagic       = "WTRL"
+	trailerVersion     = 1
+	trailerVersionFull = 2
 )
 
 // Limits of an encoded trailer. The rows may be trailerRatio times as long as
@@ -47,6 +49,10 @@ func MarshalTrailer(t *Trailer) ([]byte, error) {
 // marshalRows returns the rows before they are compressed.
 func marshalRows(t *Trailer) []byte {
 	e := encoder{b: append([]byte(trailerMagic), trailerVersion)}
+	if t.Full > 0 {
+		e.b[len(trailerMagic)] = trailerVersionFull
+		e.uint(uint64(t.Full))
+	}
 	e.b = append(e.b, t.Drive[:]...)
 	e.uint(t.Generation)
 	e.uint(t.Previous)

@@ -4,6 +4,8 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // SyncFull is the synchronous mode of a barrier in this build.
@@ -53,4 +55,39 @@ func Sign(drive, text string, priv ed25519.PrivateKey) []Attribute {
 		{KeyAnchor, text},
 		{KeySignature, base64.RawURLEncoding.EncodeToString(ed25519.Sign(priv, []byte(text)))},
 	}
+}
+
+// FullOfRows makes a full snapshot of any rows: of the head, then of frames
+// that are a kind and rows each.
+func FullOfRows(h FullHead, frames ...[]byte) []byte {
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		panic(err)
+	}
+	f := fullWriter{zstd: w, out: append([]byte(fullMagic), fullVersion)}
+	f.head(h)
+	for _, rows := range frames {
+		f.frame(rows[0], rows[1:])
+	}
+	return f.out
+}
+
+// SegmentFrame, InodeFrame and NameFrame are frames for FullOfRows.
+func SegmentFrame(list ...FullSegment) []byte {
+	e := encoder{b: []byte{fullSegments}}
+	e.fullSegments(list)
+	return e.b
+}
+
+func InodeFrame(inodes []InodeRow, contents []ContentRow) []byte {
+	e := encoder{b: []byte{fullInodes}}
+	e.inodes(inodes)
+	e.contents(contents)
+	return e.b
+}
+
+func NameFrame(list ...NameRow) []byte {
+	e := encoder{b: []byte{fullNames}}
+	e.names(list)
+	return e.b
 }

@@ -124,10 +124,15 @@ func (w *world) commit(all bool) {
 	}
 	w.expect("cut", err)
 	next := w.after(completed)
+	full := w.full(t)
+	late := full == nil
 	for range w.rng.IntN(6) {
 		if !all {
 			w.step()
 		}
+	}
+	if full == nil {
+		full = w.full(t)
 	}
 	if !all && w.rng.IntN(8) == 0 {
 		w.giveUp()
@@ -140,8 +145,12 @@ func (w *world) commit(all bool) {
 		s.Part, s.Parts = i, parts
 		c.Segments = append(c.Segments, s)
 	}
+	c.Encoded = must(index.MarshalTrailer(t))
+	if full != nil {
+		c.Encoded = must(index.MarshalFull(t, full))
+	}
 	w.expect("commit", w.db.CommitSegments(ctx, c))
-	w.trailers = append(w.trailers, carried{must(index.MarshalTrailer(t)), c.Segments})
+	w.trailers = append(w.trailers, carried{c.Encoded, c.Segments, full != nil, late && !all})
 	for _, p := range completed {
 		if f := w.files[p.ino]; f.packing == p {
 			f.packing, f.base = nil, f.nextMin
@@ -156,6 +165,19 @@ func (w *world) commit(all bool) {
 	}
 	w.tree = next
 	w.history[t.Generation] = next
+}
+
+// full returns, now and then, a full snapshot to stand behind a trailer.
+func (w *world) full(t *index.Trailer) []byte {
+	if t.Previous == 0 || w.rng.IntN(4) > 0 {
+		return nil
+	}
+	generation, full, err := w.db.EncodeFull(ctx)
+	w.expect("full snapshot", err)
+	if generation != t.Previous {
+		w.t.Fatalf("full snapshot of generation %d, want %d", generation, t.Previous)
+	}
+	return full
 }
 
 func (w *world) versionOf(ino index.Ino) uint64 {
@@ -276,15 +298,33 @@ func (w *world) reachable(a *index.Anchor) {
 	}
 }
 
-// check replays all trailers into a fresh index and compares it with the model.
-func (w *world) check() {
+// check replays all trailers into a fresh index, and again from the newest full
+// snapshot, and compares both with the model.
+func (w *world) check(rest bool) {
 	if len(w.trailers) == 0 {
 		return
 	}
+	w.replay(0)
+	for i, c := range slices.Backward(w.trailers) {
+		if c.full && (rest || !c.late) {
+			w.replay(i)
+			break
+		}
+	}
+	w.sound(w.db)
+}
+
+// replay makes a fresh index of the trailers from a place on. If that is not
+// the first, a full snapshot stands in for those before.
+func (w *world) replay(from int) {
 	path := filepath.Join(w.t.TempDir(), "replayed")
 	r := must(index.NewReplay(ctx, path, index.Drive{ID: [16]byte{1}, Writer: [16]byte{3}}))
-	for _, c := range w.trailers {
-		w.expect("apply", r.Apply(ctx, must(index.UnmarshalTrailer(c.encoded)), c.segments))
+	for i, c := range w.trailers[from:] {
+		t := must(index.UnmarshalTrailer(c.encoded))
+		if i == 0 && from > 0 {
+			w.expect("apply full", r.ApplyFull(ctx, must(index.FullOf(t, c.encoded)), w.resolve))
+		}
+		w.expect("apply", r.Apply(ctx, t, c.segments))
 	}
 	report, err := r.Close(ctx, index.AnchorState{})
 	w.expect("close replay", err)
@@ -292,7 +332,9 @@ func (w *world) check() {
 		w.t.Fatalf("problems: %q", report.Problems)
 	}
 	db := must(index.Open(ctx, index.Config{Path: path}))
-	diff(w.t, "replayed", w.walk(db), w.tree.flatten())
+	w.setAdrift(from > 0)
+	diff(w.t, fmt.Sprintf("replayed from trailer %d of %d", from, len(w.trailers)), w.walk(db), w.tree.flatten())
+	w.setAdrift(false)
 	w.sound(db)
 	next := must(db.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte("new"), Mode: fileMode})).Ino
 	for ino := range w.tree.inodes {
@@ -301,7 +343,31 @@ func (w *world) check() {
 		}
 	}
 	w.expect("close", db.Close())
-	w.sound(w.db)
+}
+
+// setAdrift leaves attributes out of the comparison of what is published still
+// although it was deleted: a full snapshot shows them as they are now.
+func (w *world) setAdrift(yes bool) {
+	live := make(map[index.Ino]bool)
+	for _, ino := range w.names {
+		live[ino] = true
+	}
+	for ino, n := range w.tree.inodes {
+		n.adrift = yes && !live[ino] && ino != index.Root
+	}
+}
+
+// resolve tells what a full snapshot does not know of a segment.
+func (w *world) resolve(s *index.SegmentRow) error {
+	for _, c := range w.trailers {
+		for _, known := range c.segments {
+			if known.Number == s.Number {
+				s.Blob, s.Size, s.Header = known.Blob, known.Size, known.Header
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("segment %d is not known", s.Number)
 }
 
 func (w *world) sound(db *index.DB) {
@@ -368,7 +434,7 @@ func TestModel(t *testing.T) {
 				if w.rng.IntN(2) == 0 {
 					w.certify(false)
 				}
-				w.check()
+				w.check(false)
 			}
 			w.drain()
 		})
@@ -388,7 +454,7 @@ func (w *world) drain() {
 	w.certify(true)
 	w.commit(true)
 	w.certify(true)
-	w.check()
+	w.check(true)
 	diff(w.t, "live and published", w.walk(w.db), w.tree.flatten())
 	w.nothingGapped()
 	p := must(w.db.Pending(ctx))

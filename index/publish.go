@@ -67,7 +67,7 @@ func (tx *txn) commitSegments(c *Commit, packed map[Ino]*Packed) error {
 	tx.st.packed, tx.st.last = g, c.Segments[len(c.Segments)-1].Number
 	tx.st.open = max(tx.st.open, tx.st.last+1)
 	tx.st.cut = nil
-	return tx.sweep()
+	return errors.Join(tx.countReplay(c.Trailer, len(c.Encoded)), tx.sweep())
 }
 
 func (tx *txn) addSegments(c *Commit, g uint64) error {

@@ -25,6 +25,8 @@ type node struct {
 	// Writing to a file changes the time of its last change, which is published
 	// with its next version only, or with another attribute.
 	loose bool
+	// deleted and published still, in a restore from a full snapshot
+	adrift bool
 }
 
 func (p published) clone() published {
@@ -218,6 +220,9 @@ func (n *node) line() string {
 	if n.loose {
 		a.Ctime = 0
 	}
+	if n.adrift {
+		a.Mode, a.UID, a.GID, a.Atime, a.Mtime, a.Ctime, n.xattrs = a.Mode&0o170000, 0, 0, 0, 0, 0, nil
+	}
 	return fmt.Sprintf("ino %d mode %o uid %d gid %d nlink %d rdev %d size %d times %d %d %d %d target %q xattrs %q version %d data %x",
 		a.Ino, a.Mode, a.UID, a.GID, a.Nlink, a.Rdev, a.Size, a.Atime, a.Mtime, a.Ctime, a.Btime, n.target, n.xattrs, n.version, n.data)
 }
@@ -229,7 +234,7 @@ func (w *world) walk(db *index.DB) map[string]string {
 	visit = func(path string, a index.Attr) {
 		n := node{attr: a, xattrs: w.xattrs(db, a.Ino)}
 		if shown := w.tree.inodes[a.Ino]; shown != nil {
-			n.loose = shown.loose
+			n.loose, n.adrift = shown.loose, shown.adrift
 		}
 		if a.IsSymlink() {
 			n.target = string(must(db.Readlink(ctx, a.Ino)))

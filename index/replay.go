@@ -109,6 +109,9 @@ func (r *Replay) apply(tx *txn, t *Trailer, segments []SegmentRow) error {
 		}
 		r.sizes[s.Number] = s.Size
 	}
+	if err := tx.countReplay(t, int(t.Full)); err != nil {
+		return err
+	}
 	rows := rows{tx: tx, t: t, last: segments[len(segments)-1].Number, sizes: r.sizes, report: &r.report}
 	if err := rows.lay(); err != nil {
 		return err

@@ -51,6 +51,10 @@ const (
 	metaInodes = "inodes"
 	metaBytes  = "bytes"
 
+	metaFull      = "full"         // newest committed generation whose trailer has a full snapshot behind it
+	metaFullBytes = "full_bytes"   // length of that
+	metaReplay    = "replay_bytes" // cost of replaying the trailers since, see ReplayCost
+
 	metaBarrier       = "barrier" // counts barriers
 	metaAnchorObject  = "anchor_object"
 	metaAnchorVersion = "anchor_version"

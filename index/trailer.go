@@ -10,6 +10,7 @@ type Trailer struct {
 	Previous   uint64 // the generation before; 0: none
 	Time       int64  // of the cut, Unix time in nanoseconds
 	NextIno    Ino    // greater than every number given out before the cut
+	Full       int64  // bytes of the full snapshot behind the rows; 0: there is none
 	Segments   []TrailerSegment
 	Inodes     []InodeRow
 	Contents   []ContentRow

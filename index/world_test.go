@@ -79,6 +79,8 @@ type world struct {
 type carried struct {
 	encoded  []byte
 	segments []index.SegmentRow
+	full     bool // a full snapshot stands behind the rows
+	late     bool // in which attributes may be newer than the trailer
 }
 
 func (w *world) pick(names []name) name { return names[w.rng.IntN(len(names))] }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -42,10 +43,12 @@ type drive struct {
 	healer    *blobstore.Healer
 	committer *commit.Committer
 	copies    *keep.Copies
+	renewer   *keep.Renewer
 	room      *room
 	budget    int64 // for cache and clean copies together
 
 	mounted func() mounting
+	lost    atomic.Bool // another machine has taken the drive over
 
 	opened []func() error // what undoes the steps of openDrive
 }
@@ -204,6 +207,10 @@ func (d *drive) openCommitter(ctx context.Context) (err error) {
 		return err
 	}
 	d.copies = keep.NewCopies(keep.CopiesConfig{Index: d.index, Staging: d.staging, Cache: d.cache, Budget: d.budget, Log: d.log})
+	d.renewer = keep.NewRenewer(keep.RenewConfig{
+		Index: d.index, Ledger: d.ledger, Ahead: commit.DefaultEpochs, Log: d.log,
+		May: func() bool { return !d.lost.Load() },
+	})
 	if d.room, err = newRoom(d); err != nil {
 		return err
 	}
@@ -274,6 +281,7 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.net.Run(ctx) })
 	group.Go(func() error { return d.healer.Run(ctx) })
 	group.Go(func() error { return d.copies.Run(ctx) })
+	group.Go(func() error { return d.renewer.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error {
 		err := d.committer.Run(ctx)

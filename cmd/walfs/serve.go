@@ -127,6 +127,7 @@ func (s *service) checkWriter(ctx context.Context) {
 
 // takenOver makes the drive read-only.
 func (s *service) takenOver(why error) {
+	s.d.lost.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readOnly != nil {

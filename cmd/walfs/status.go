@@ -159,7 +159,8 @@ func (d *drive) addLedger(ctx context.Context, s *status) {
 		return
 	}
 	s.Epoch = state.Epoch
-	if s.NearestEndEpoch != 0 && s.NearestEndEpoch <= s.Epoch {
+	s.Problems = append(s.Problems, d.renewer.Problems()...)
+	if looked := d.renewer.Found().Epoch != 0; !looked && s.NearestEndEpoch != 0 && s.NearestEndEpoch <= s.Epoch {
 		s.Problems = append(s.Problems, fmt.Sprintf("storage of some data ended in epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch))
 	}
 	balance, err := d.ledger.Balance(ctx)
@@ -242,7 +243,7 @@ func (a *app) showStatus(s status) error {
 	if s.NearestEndEpoch == 0 {
 		row("epoch", "%d", s.Epoch)
 	} else {
-		row("epoch", "%d, all is paid for until %d", s.Epoch, s.NearestEndEpoch)
+		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
 	}
 	for _, problem := range s.Problems {
 		row("problem", "%s", problem)

@@ -54,6 +54,9 @@ type Policy struct {
 	Outbox   int64         // bytes of sealed segments that may wait to be certified and anchored
 	Epochs   uint32        // of storage to pay for
 	Parallel int           // Puts at a time
+	// FullAfter is what replaying trailers may cost a restore, in bytes as
+	// index.ReplayCost counts, before a full snapshot is stored; 0: what pays.
+	FullAfter int64
 }
 
 // The defaults of a Policy: those of an embedded drive.

@@ -42,7 +42,7 @@ var (
 )
 
 // crashPolicy makes the change one pass, so that its names go out together.
-var crashPolicy = commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}
+var crashPolicy = commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40, FullAfter: 1}
 
 // TestCrash kills a process at each stage of its segments. Whatever is on the
 // ledger then gives each file in one whole version; and what goes on from the

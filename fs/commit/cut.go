@@ -41,7 +41,7 @@ func (p *packer) cutTrailer(ctx context.Context) (*index.Trailer, []byte, error)
 		if len(p.plain) == 0 && len(trailer.Names)+len(trailer.Inodes)+len(trailer.Contents) == 0 {
 			return nil, nil, nil
 		}
-		encoded, err := index.MarshalTrailer(trailer)
+		encoded, err := p.encode(ctx, trailer)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cut segment %d: %w", p.number, err)
 		}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/index"
 )
 
@@ -79,7 +78,7 @@ func (h *history) step() {
 	case n < 19:
 		h.compare()
 	default:
-		h.reopen(options{policy: commit.Policy{Quiet: time.Duration(1 + h.rand.IntN(40_000_000)), MaxAge: time.Second}})
+		h.reopen(options{policy: h.policy()})
 	}
 }
 

@@ -38,6 +38,7 @@ type packer struct {
 	reserved int       // bytes that its trailer will need, estimated
 	done     []*parcel // the versions that it completes
 	open     *parcel   // the file being packed
+	full     full      // for its trailer
 
 	seen  map[index.Ino]bool // jobs that this pass need not look at again
 	left  leftover

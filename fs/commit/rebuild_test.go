@@ -773,7 +773,7 @@ func TestRebuildHistory(t *testing.T) {
 }
 
 func (h *history) policy() commit.Policy {
-	return commit.Policy{Quiet: time.Duration(1 + h.rand.IntN(40_000_000)), MaxAge: time.Second}
+	return commit.Policy{Quiet: time.Duration(1 + h.rand.IntN(40_000_000)), MaxAge: time.Second, FullAfter: h.rand.Int64N(3 << 20)}
 }
 
 // loseSome spoils some of the sealed segments in the outbox.

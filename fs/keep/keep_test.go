@@ -30,6 +30,8 @@ type world struct {
 	testing.TB
 	net  *embedded.Network
 	keys *seal.Keyring
+
+	fullAfter int64 // as in commit.Policy
 }
 
 func newWorld(t testing.TB) *world {
@@ -99,7 +101,7 @@ func (w *world) machine(dir string) *machine {
 	})
 	m.c, err = commit.New(ctx, commit.Config{
 		Index: m.db, Staging: m.stage, Blobs: m.blobs, Keys: w.keys, Ledger: ledger,
-		Policy: commit.Policy{Quiet: 10 * time.Millisecond, MaxAge: 100 * time.Millisecond},
+		Policy: commit.Policy{Quiet: 10 * time.Millisecond, MaxAge: 100 * time.Millisecond, FullAfter: w.fullAfter},
 	})
 	w.must(err)
 	w.must(m.c.Recover(ctx))

@@ -22,6 +22,8 @@ var (
 	ErrNoAnchor = errors.New("no anchor of this drive in the wallet")
 	// ErrBusy reports a drive whose writer is at work all the time: stop it first.
 	ErrBusy = errors.New("another machine is writing the drive")
+	// ErrNoGeneration reports that nothing as old as asked for is there.
+	ErrNoGeneration = errors.New("no generation is that old")
 )
 
 // RestoreConfig says which drive to restore, and where. Ledger, Blobs, Keys and Path are required.
@@ -33,14 +35,22 @@ type RestoreConfig struct {
 	Path     string       // of the new index file
 	Staging  *staging.Dir // what it holds goes to lost+found; nil: nothing is there
 	ReadOnly bool         // leave the drive to its writer: this machine must not write
+	At       At           // an older generation; needs ReadOnly
 	Log      *slog.Logger // nil means silent
+}
+
+// At names an older generation; the zero value means the newest.
+type At struct {
+	Generation uint64    // this one, or the last one before it
+	Time       time.Time // the last one that was cut by then, unless Generation is set
 }
 
 // Report says what a restore brought back.
 type Report struct {
 	Drive       [16]byte
-	Generation  uint64 // the newest that was there
-	Generations int
+	Generation  uint64    // the newest that was there
+	Generations int       // that were read; a full snapshot counts as one
+	Time        time.Time // when the newest was cut
 	Inodes      int64
 	Bytes       int64    // sizes of the files
 	Problems    []string // what was refused or made harmless
@@ -75,10 +85,14 @@ type restore struct {
 	signer ed25519.PrivateKey
 	writer [16]byte // this machine's new ID
 	replay *index.Replay
-	up     uint64 // the newest generation that is replayed
+	up     uint64    // the newest generation that is replayed
+	time   time.Time // when that was cut
 }
 
 func (r *restore) run(ctx context.Context) (report Report, err error) {
+	if r.cfg.At != (At{}) && !r.cfg.ReadOnly {
+		return report, errors.New("an older generation can only be read")
+	}
 	if _, err := rand.Read(r.writer[:]); err != nil {
 		return report, err
 	}
@@ -95,7 +109,7 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 	if err != nil {
 		return report, err
 	}
-	report.Generation = r.up
+	report.Generation, report.Time = r.up, r.time
 	highest, err := r.shelve()
 	if err != nil {
 		return report, err
@@ -128,7 +142,11 @@ func (r *restore) catchUp(ctx context.Context, found anchor) (index.AnchorState,
 			return index.AnchorState{}, err
 		}
 		state := index.AnchorState{Object: found.object, Version: found.version, Anchor: &found.says}
+		if r.up != found.says.Generation {
+			state.Anchor = nil // it does not speak of what is here
+		}
 		if r.cfg.ReadOnly {
+			state.Version = 0 // this machine did not write it, and finds that out when it mounts the drive
 			return state, nil
 		}
 		err := r.takeOver(ctx, &state)

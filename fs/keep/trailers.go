@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -23,8 +25,10 @@ type segment struct {
 
 // generation is a trailer that was read on the way down, in the spool.
 type generation struct {
+	number   uint64
 	rows     []index.SegmentRow
 	off, len int64
+	full     bool // a full snapshot of the generation before stands behind it
 }
 
 // descent walks from the anchor down. A trailer tells the IDs of older
@@ -39,11 +43,15 @@ type descent struct {
 
 // replayTo brings the replay up to the generation that the anchor names.
 func (r *restore) replayTo(ctx context.Context, found anchor) (err error) {
-	spool, err := os.CreateTemp("", "walfs-restore-")
+	// Beside the index, since names stand in it; without a name, so that a crash leaves nothing.
+	spool, err := os.CreateTemp(filepath.Dir(r.cfg.Path), "restore-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, spool.Close(), os.Remove(spool.Name())) }()
+	defer func() { err = errors.Join(err, spool.Close()) }()
+	if err := os.Remove(spool.Name()); err != nil {
+		return err
+	}
 	d := &descent{r: r, spool: spool, known: map[uint64]segment{}}
 	if err := d.window(ctx, found.says); err != nil {
 		return err
@@ -53,15 +61,36 @@ func (r *restore) replayTo(ctx context.Context, found anchor) (err error) {
 		if err != nil {
 			return fmt.Errorf("generation %d: %w", g, err)
 		}
+		if r.cfg.At.before(trailer) {
+			d.list = d.list[:0] // it is younger than what is asked for
+		} else if trailer.Full > 0 && r.up == 0 {
+			break
+		}
 		g = trailer.Previous
 	}
+	if r.cfg.At != (At{}) && len(d.list) == 0 {
+		return ErrNoGeneration
+	}
 	for i := len(d.list) - 1; i >= 0; i-- {
-		if err := d.apply(ctx, d.list[i]); err != nil {
+		if err := d.apply(ctx, d.list[i], i == len(d.list)-1 && r.up == 0); err != nil {
 			return err
 		}
 	}
-	r.up = found.says.Generation
+	if r.up = found.says.Generation; len(d.list) > 0 {
+		r.up = d.list[0].number
+	}
 	return nil
+}
+
+// before reports whether a generation is younger than what is asked for.
+func (a At) before(t *index.Trailer) bool {
+	switch {
+	case a.Generation > 0:
+		return t.Generation > a.Generation
+	case !a.Time.IsZero():
+		return t.Time > a.Time.UnixNano()
+	}
+	return false
 }
 
 // window takes over the segments that the anchor lists. Their sizes stand on the ledger.
@@ -128,6 +157,7 @@ func (d *descent) read(ctx context.Context, g uint64) (*index.Trailer, error) {
 	if _, err := d.spool.WriteAt(encoded, d.end); err != nil {
 		return nil, err
 	}
+	gen.number, gen.full = g, trailer.Full > 0
 	gen.off, gen.len = d.end, int64(len(encoded))
 	d.end += gen.len
 	d.list = append(d.list, gen)
@@ -169,7 +199,8 @@ func (d *descent) part(ctx context.Context, g uint64, part int) (index.SegmentRo
 	return row, footer, b, nil
 }
 
-func (d *descent) apply(ctx context.Context, gen generation) error {
+// apply replays a generation; the first one after its full snapshot, if it has one.
+func (d *descent) apply(ctx context.Context, gen generation, first bool) error {
 	encoded := make([]byte, gen.len)
 	if _, err := d.spool.ReadAt(encoded, gen.off); err != nil {
 		return err
@@ -178,7 +209,29 @@ func (d *descent) apply(ctx context.Context, gen generation) error {
 	if err != nil {
 		return err
 	}
+	d.r.time = time.Unix(0, trailer.Time)
+	if first && gen.full {
+		snapshot, err := index.FullOf(trailer, encoded)
+		if err != nil {
+			return err
+		}
+		if err := d.r.replay.ApplyFull(ctx, snapshot, func(s *index.SegmentRow) error { return d.resolve(ctx, s) }); err != nil {
+			return err
+		}
+	}
 	return d.r.replay.Apply(ctx, trailer, gen.rows)
+}
+
+// resolve fills in a segment that a full snapshot knows by number only: younger
+// trailers or the anchor told the rest, and its header it has itself.
+func (d *descent) resolve(ctx context.Context, row *index.SegmentRow) error {
+	s, ok := d.known[row.Number]
+	if !ok {
+		return fmt.Errorf("nothing tells its blob: %w", index.ErrTrailer)
+	}
+	header, _, err := d.r.open(ctx, s)
+	row.Blob, row.Size, row.Object, row.EndEpoch, row.Header = s.blob, s.size, s.object, s.endEpoch, header
+	return err
 }
 
 // open reads the header of a segment.

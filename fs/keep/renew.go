@@ -1,0 +1,292 @@
+package keep
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/index"
+)
+
+// RenewConfig says what a Renewer keeps paid for. Index, Ledger and Ahead are required.
+type RenewConfig struct {
+	Index  *index.DB
+	Ledger chain.Ledger
+	Ahead  uint32       // epochs that are bought ahead
+	May    func() bool  // whether this machine may pay for the drive now; nil: always
+	Log    *slog.Logger // nil means silent
+}
+
+// Renewer buys more storage for the drive's segments before what is paid for
+// ends. Its methods may be called concurrently.
+type Renewer struct {
+	cfg RenewConfig
+
+	mu    sync.Mutex // held during a Renew; guards the field below
+	found Renewals
+}
+
+// Renewals says what a Renew did, and what it could not do.
+type Renewals struct {
+	Epoch       walrus.Epoch
+	Renewed     int // segments
+	Expired     int // segments that were not renewed in time; nodes may have dropped them
+	Missing     int // segments whose object is not the wallet's any more
+	Late        int // segments with less than a tenth of their time left
+	Err         error
+	Frost       uint64       // paid
+	EarliestEnd walrus.Epoch // of what is late
+}
+
+const (
+	// renewLeft and lateLeft say which part of the time bought is left when a
+	// segment is due to be renewed, and when it is high time.
+	renewLeft = 4
+	lateLeft  = 10
+	// Epochs are looked at so many times while they last.
+	looksPerEpoch = 16
+	// minLook and maxLook bound how long a Renewer sleeps.
+	minLook = time.Second
+	maxLook = time.Hour
+)
+
+// NewRenewer makes a Renewer.
+func NewRenewer(cfg RenewConfig) *Renewer {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Renewer{cfg: cfg}
+}
+
+// Run renews what is due, again and again, until ctx ends.
+func (r *Renewer) Run(ctx context.Context) error {
+	for {
+		wait := maxLook
+		if state, err := r.cfg.Ledger.State(ctx); err == nil {
+			wait = max(minLook, min(maxLook, state.EpochDuration/looksPerEpoch))
+		}
+		if r.cfg.May == nil || r.cfg.May() {
+			if err := r.Renew(ctx); err != nil && ctx.Err() == nil {
+				r.cfg.Log.Error("storage is not renewed", "op", "renew", "err", err)
+			}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Found returns what the last Renew found.
+func (r *Renewer) Found() Renewals {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.found
+}
+
+// Problems tells in sentences what of Found a person has to know.
+func (r *Renewer) Problems() (list []string) {
+	f := r.Found()
+	add := func(n int, format string, args ...any) {
+		if n > 0 {
+			list = append(list, fmt.Sprintf(format, args...))
+		}
+	}
+	add(f.Expired, "storage of %d blobs has ended: what only they hold may be lost", f.Expired)
+	add(f.Missing, "%d blobs do not belong to the wallet any more and cannot be renewed", f.Missing)
+	switch {
+	case f.Err == nil:
+	case f.Late > 0:
+		add(1, "storage of %d blobs ends in epoch %d, this is epoch %d, and it cannot be renewed: %v", f.Late, f.EarliestEnd, f.Epoch, f.Err)
+	default:
+		add(1, "storage cannot be renewed now: %v", f.Err)
+	}
+	return list
+}
+
+// Renew renews what is due now. What was paid is asked of the ledger first, so
+// that a crash between its answer and the index costs nothing.
+func (r *Renewer) Renew(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	run := renewal{r: r}
+	err := run.all(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if run.found.Err = err; err != nil && run.found.Epoch == 0 { // the ledger is away
+		run.found.Epoch, run.found.Expired, run.found.Missing = r.found.Epoch, r.found.Expired, r.found.Missing
+		run.found.Late, run.found.EarliestEnd = r.found.Late, r.found.EarliestEnd
+	}
+	r.found = run.found
+	if run.found.Renewed > 0 {
+		r.cfg.Log.Info("storage renewed", "op", "renew", "segments", run.found.Renewed, "frost", run.found.Frost)
+	}
+	if err != nil {
+		return fmt.Errorf("renew: %w", err)
+	}
+	return nil
+}
+
+// renewal is one run of Renew.
+type renewal struct {
+	r      *Renewer
+	epoch  walrus.Epoch
+	target walrus.Epoch // up to which is paid afterwards
+	found  Renewals
+}
+
+func (n *renewal) all(ctx context.Context) error {
+	state, err := n.r.cfg.Ledger.State(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the ledger for its epoch: %w", err)
+	}
+	ahead := min(n.r.cfg.Ahead, state.MaxEpochsAhead)
+	n.epoch, n.found.Epoch, n.target = state.Epoch, state.Epoch, state.Epoch+walrus.Epoch(ahead)
+	filter := index.SegmentFilter{EndBy: n.epoch + walrus.Epoch(ahead/renewLeft), Below: index.Finished + 1, Max: chain.MaxBatch}
+	var errs []error
+	for {
+		rows, err := n.r.cfg.Index.Segments(ctx, filter)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if len(rows) == 0 {
+			return errors.Join(errs...)
+		}
+		filter.After = rows[len(rows)-1].Number
+		if err := n.page(ctx, rows, n.epoch+walrus.Epoch(max(1, ahead/lateLeft))); err != nil {
+			errs = append(errs, err)
+			if ctx.Err() != nil || len(errs) > 1 { // the same will be wrong with the rest
+				return errors.Join(errs...)
+			}
+		}
+	}
+}
+
+// page renews some segments. Late ones that fail are counted.
+func (n *renewal) page(ctx context.Context, rows []index.SegmentRow, late walrus.Epoch) error {
+	rows = slices.DeleteFunc(rows, func(s index.SegmentRow) bool { return s.Stage < walrus.Certified })
+	if len(rows) == 0 {
+		return nil
+	}
+	due, err := n.look(ctx, rows)
+	if err == nil {
+		err = n.extend(ctx, due)
+	}
+	if err == nil {
+		return nil
+	}
+	for _, d := range due {
+		if d.EndEpoch <= late {
+			n.found.Late++
+			if n.found.EarliestEnd == 0 || d.EndEpoch < n.found.EarliestEnd {
+				n.found.EarliestEnd = d.EndEpoch
+			}
+		}
+	}
+	return err
+}
+
+// due is a segment to renew, and the end of what is paid for.
+type due struct {
+	Number   uint64
+	Object   walrus.ObjectID
+	EndEpoch walrus.Epoch
+}
+
+// look asks the ledger what is paid for, writes down what the index did not
+// know, and returns what is due all the same.
+func (n *renewal) look(ctx context.Context, rows []index.SegmentRow) (list []due, err error) {
+	objects := make([]walrus.ObjectID, len(rows))
+	for i, s := range rows {
+		objects[i] = s.Object
+	}
+	owned, err := n.r.cfg.Ledger.Owned(ctx, chain.OwnedQuery{Objects: objects})
+	if err != nil {
+		return nil, fmt.Errorf("look up %d blobs: %w", len(objects), err)
+	}
+	known := make(map[walrus.ObjectID]chain.OwnedObject, len(owned))
+	for _, o := range owned {
+		known[o.Object] = o
+	}
+	for _, s := range rows {
+		o, ok := known[s.Object]
+		switch {
+		case !ok:
+			n.found.Missing++
+			continue
+		case o.EndEpoch <= n.epoch:
+			n.found.Expired++
+			continue
+		case o.EndEpoch != s.EndEpoch: // renewed before, and not written down
+			if err := n.r.cfg.Index.Renewed(ctx, []uint64{s.Number}, o.EndEpoch); err != nil {
+				return nil, err
+			}
+		}
+		if o.EndEpoch < n.target && n.isDue(o.EndEpoch) {
+			list = append(list, due{s.Number, s.Object, o.EndEpoch})
+		}
+	}
+	return list, nil
+}
+
+func (n *renewal) isDue(end walrus.Epoch) bool { return end <= n.epoch+(n.target-n.epoch)/renewLeft }
+
+// extend pays for segments. A batch that a contract refuses is split in two,
+// so that one bad member cannot hold the others up.
+func (n *renewal) extend(ctx context.Context, list []due) error {
+	if len(list) == 0 {
+		return nil
+	}
+	batch := make([]chain.Extension, len(list))
+	for i, d := range list {
+		batch[i] = chain.Extension{Object: d.Object, Epochs: uint32(n.target - d.EndEpoch)}
+	}
+	out, err := n.r.cfg.Ledger.Extend(ctx, renewTx(list, n.target), batch)
+	var abort *chain.AbortError
+	if len(list) > 1 && (errors.As(err, &abort) || errors.Is(err, chain.ErrNoFunds)) {
+		half := len(list) / 2
+		return errors.Join(n.extend(ctx, list[:half]), n.extend(ctx, list[half:]))
+	}
+	if err != nil {
+		return fmt.Errorf("extend %d blobs to epoch %d: %w", len(list), n.target, err)
+	}
+	n.found.Frost += out.CostFrost
+	ends := map[walrus.Epoch][]uint64{}
+	for i, e := range out.Extended {
+		ends[e.EndEpoch] = append(ends[e.EndEpoch], list[i].Number)
+	}
+	for end, numbers := range ends {
+		if err := n.r.cfg.Index.Renewed(ctx, numbers, end); err != nil {
+			return err
+		}
+		n.found.Renewed += len(numbers)
+	}
+	return nil
+}
+
+// renewTx names the transaction that extends a list of segments. The same
+// extension of the same objects has the same name, so that it is paid once,
+// whoever repeats it.
+func renewTx(list []due, target walrus.Epoch) chain.TxID {
+	h := sha256.New()
+	h.Write([]byte("walfs renewal"))
+	var number [8]byte
+	for _, d := range list {
+		h.Write(d.Object[:])
+		binary.LittleEndian.PutUint64(number[:], uint64(d.EndEpoch))
+		h.Write(number[:])
+	}
+	binary.LittleEndian.PutUint64(number[:], uint64(target))
+	h.Write(number[:])
+	return chain.TxID(h.Sum(nil))
+}
