@@ -101,3 +101,38 @@ func BenchmarkReadAt(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkHeal fills a wiped node: bytes per second of what it then holds, and
+// bytes that others gave for each byte rebuilt, by symbols and by decoding.
+func BenchmarkHeal(b *testing.B) {
+	for _, size := range []int{benchSize, 1 << 20, 64 << 10} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			w := newWorld(b, 0, 0)
+			sizes := make([]int, max(min((64<<20)/size, 64), 8))
+			for i := range sizes {
+				sizes[i] = size
+			}
+			all := w.some(1, sizes...)
+			w.settle()
+			var t blobstore.Traffic
+			b.ResetTimer()
+			for b.Loop() {
+				b.StopTimer()
+				w.wipe(3)
+				w.start(3)
+				b.StartTimer()
+				h, stop := w.running()
+				w.until(h, 3, blobstore.Healthy)
+				stop()
+				_, t = h.Status()
+			}
+			if t.Blobs != len(all) {
+				b.Fatalf("healed %+v", t)
+			}
+			b.SetBytes(t.Rebuilt)
+			b.ReportMetric(float64(t.Read)/float64(t.Rebuilt), "read/rebuilt")
+			whole := int64(len(all)) * int64(size)
+			b.ReportMetric(float64(whole)/float64(t.Rebuilt), "decoding/rebuilt")
+		})
+	}
+}

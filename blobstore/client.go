@@ -78,6 +78,10 @@ type Client struct {
 	state atomic.Pointer[heard]
 	peers peers
 	pace  pace
+	// foreground counts the Puts, and the reads that wait for nodes.
+	foreground atomic.Int64
+	// suspect is told of a node that gave wrong bytes of a blob; nil means nobody asks.
+	suspect atomic.Pointer[func(key [48]byte, blob walrus.BlobID)]
 
 	encodings chan struct{} // a token for each encoding in memory
 	decodings chan struct{}

@@ -71,3 +71,12 @@ func inconsistent(t *testing.T, codec *redstuff.Codec, blob []byte) (*redstuff.M
 	}
 	return md, slivers
 }
+
+// rotSlot flips a bit in slot i of a node's file and, if fit is set, makes the checksum fit.
+func rotSlot(data []byte, i int, fit bool) {
+	s := parseBlobFile(data).slots[i]
+	data[s.offset+s.length/3] ^= 0x10
+	if fit {
+		s.fix(data)
+	}
+}

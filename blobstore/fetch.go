@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/blobstore/redstuff"
 	"github.com/walfs/walfs/blobstore/walrus"
 )
@@ -88,22 +89,29 @@ func (c *Client) holder(committee *walrus.Committee, id walrus.SliverID) *peer {
 
 // ask gets a sliver from a node and verifies it.
 func (c *Client) ask(ctx context.Context, peer *peer, md *redstuff.Metadata, id walrus.SliverID) ([]byte, error) {
+	return askFor(ctx, c, peer, id,
+		func(n *node.Client) ([]byte, error) { return n.Sliver(ctx, id) },
+		func(data []byte) error { return c.codec.Verify(md, id, data) })
+}
+
+// askFor asks a node for a sliver, or for what it cuts from that sliver, and verifies the answer.
+func askFor[T any](ctx context.Context, c *Client, peer *peer, id walrus.SliverID, get func(*node.Client) (T, error), verify func(T) error) (got T, err error) {
 	began := time.Now()
 	client, err := peer.dial(c.cfg.Dial)
 	if err != nil {
 		peer.failed(time.Now())
-		return nil, fmt.Errorf("node %s: %w", peer.member.Name, err)
+		return got, fmt.Errorf("node %s: %w", peer.member.Name, err)
 	}
-	data, err := client.Sliver(ctx, id)
+	got, err = get(client)
 	took := time.Since(began)
 	if err == nil {
-		if err = c.codec.Verify(md, id, data); err != nil {
+		if err = verify(got); err != nil {
 			c.wrong(&peer.member, id)
 		}
 	}
 	c.judge(ctx, peer, took, err)
 	if err != nil {
-		return nil, fmt.Errorf("sliver %s from node %s: %w", id, peer.member.Name, err)
+		return got, fmt.Errorf("sliver %s from node %s: %w", id, peer.member.Name, err)
 	}
-	return data, nil
+	return got, nil
 }

@@ -98,6 +98,9 @@ func (c *Client) Problems() []Problem {
 func (c *Client) wrong(m *walrus.Member, id walrus.SliverID) {
 	p := c.peers.of(m)
 	p.failed(time.Now())
+	if tell := c.suspect.Load(); tell != nil && !id.Blob.IsZero() {
+		(*tell)(m.PublicKey, id.Blob)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.problem.Wrong++

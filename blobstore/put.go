@@ -42,6 +42,8 @@ func (c *Client) Put(ctx context.Context, blob []byte, o PutOptions) (walrus.Rec
 		return o.Resume, fmt.Errorf("put: %w", err)
 	}
 	defer done()
+	c.foreground.Add(1)
+	defer c.foreground.Add(-1)
 	p := &put{c: c, o: o, blob: blob, receipt: o.Resume, deletable: o.Deletable}
 	defer p.end()
 	if err := p.resume(ctx); err != nil {

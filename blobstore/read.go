@@ -38,6 +38,8 @@ func (c *Client) ReadAt(ctx context.Context, blob walrus.BlobID, p []byte, off i
 		return 0, fmt.Errorf("read %s: %w", blob, err)
 	}
 	defer done()
+	c.foreground.Add(1)
+	defer c.foreground.Add(-1)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ReadTimeout+readGrace)
 	defer cancel()
 	n, err := c.readAt(ctx, blob, p, off)

@@ -108,19 +108,9 @@ func (c *Client) decode(ctx context.Context, md *redstuff.Metadata, blob walrus.
 		return nil, ctx.Err()
 	}
 	began := time.Now()
-	axis := walrus.Primary
-	slivers, err := c.gather(ctx, md, blob, axis)
-	if errors.Is(err, redstuff.ErrTooFew) {
-		var other error
-		axis = walrus.Secondary
-		if slivers, other = c.gather(ctx, md, blob, axis); other == nil {
-			err = nil
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	data, err := c.codec.Decode(ctx, md, axis, slivers, redstuff.DecodeOptions{Verified: true})
+	data, err := c.decodeFrom(ctx, md, blob, func(ctx context.Context, peer *peer, id walrus.SliverID) ([]byte, error) {
+		return c.ask(ctx, peer, md, id)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +120,26 @@ func (c *Client) decode(ctx context.Context, md *redstuff.Metadata, blob walrus.
 	}
 	c.cfg.Log.Warn("blob was decoded from other slivers", "op", "read", "blob", blob, "took", time.Since(began))
 	return r, nil
+}
+
+// askSliver gets a verified sliver from a node.
+type askSliver func(context.Context, *peer, walrus.SliverID) ([]byte, error)
+
+// decodeFrom gathers enough slivers of one axis and decodes the blob.
+func (c *Client) decodeFrom(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID, ask askSliver) ([]byte, error) {
+	axis := walrus.Primary
+	slivers, err := c.gather(ctx, md, blob, axis, ask)
+	if errors.Is(err, redstuff.ErrTooFew) {
+		var other error
+		axis = walrus.Secondary
+		if slivers, other = c.gather(ctx, md, blob, axis, ask); other == nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.codec.Decode(ctx, md, axis, slivers, redstuff.DecodeOptions{Verified: true})
 }
 
 // keep puts a verified sliver into the disk cache, or into memory if that has no room.
@@ -149,16 +159,19 @@ func (c *Client) keep(id walrus.SliverID, data func() []byte) {
 // maxFetches is how many slivers are on their way at a time for one decoding.
 const maxFetches = 16
 
-// gathering is one search for enough slivers of one axis.
-type gathering struct {
-	c       *Client
-	md      *redstuff.Metadata
-	have    map[int][]byte
-	need    int
-	open    []candidate // not asked yet
-	running map[int]*request
-	late    int // of those running
-	answers chan gathered
+// gathering is one search for something from enough slivers of one axis: the
+// slivers themselves, or symbols of them.
+type gathering[T any] struct {
+	c        *Client
+	ask      func(context.Context, *peer, walrus.SliverID) (T, error) // must verify
+	parallel int                                                      // slivers on their way at a time
+	hasty    bool                                                     // gives up when all that it still waits for is late
+	have     map[int]T                                                // by index
+	need     int
+	open     []candidate // not asked yet
+	running  map[int]*request
+	late     int // of those running
+	answers  chan gathered[T]
 }
 
 type candidate struct {
@@ -172,9 +185,9 @@ type request struct {
 	late  bool
 }
 
-type gathered struct {
+type gathered[T any] struct {
 	index int
-	data  []byte
+	data  T
 	err   error
 }
 
@@ -182,27 +195,33 @@ type gathered struct {
 // memory and cache and then from nodes in the order of their standing. A node
 // that is late does not count any more: others are asked beside it. It returns
 // a *redstuff.TooFewError when all were asked.
-func (c *Client) gather(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID, axis walrus.Axis) (map[int][]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	g := gathering{c: c, md: md, have: map[int][]byte{}, running: map[int]*request{}, need: c.geometry.SourceSecondary()}
+func (c *Client) gather(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID, axis walrus.Axis, ask askSliver) (map[int][]byte, error) {
+	g := gathering[[]byte]{c: c, ask: ask, parallel: maxFetches, have: map[int][]byte{}, need: c.geometry.SourceSecondary()}
 	if axis == walrus.Primary {
 		g.need = c.geometry.SourcePrimary()
-		g.local(ctx, blob)
+		c.local(ctx, md, blob, g.have)
 	}
-	committee := c.committee(ctx)
-	for i := range c.geometry.Shards {
+	return g.run(ctx, c.committee(ctx), blob, axis)
+}
+
+// run asks the holders of slivers that it does not have, except for those that skip names.
+func (g *gathering[T]) run(ctx context.Context, committee *walrus.Committee, blob walrus.BlobID, axis walrus.Axis, skip ...*peer) (map[int]T, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for i := range g.c.geometry.Shards {
 		id := walrus.SliverID{Blob: blob, Axis: axis, Index: uint16(i)}
-		if peer := c.holder(committee, id); peer != nil && g.have[i] == nil {
+		peer := g.c.holder(committee, id)
+		if _, have := g.have[i]; peer != nil && !have && !slices.Contains(skip, peer) {
 			g.open = append(g.open, candidate{id, peer})
 		}
 	}
-	g.answers = make(chan gathered, len(g.open))
-	hedge := c.pace.hedge()
+	g.running = map[int]*request{}
+	g.answers = make(chan gathered[T], len(g.open))
+	hedge := g.c.pace.hedge()
 	watch := time.NewTicker(hedge / 4)
 	defer watch.Stop()
 	for len(g.have) < g.need {
-		for len(g.open) > 0 && len(g.running)-g.late < min(g.need-len(g.have), maxFetches) {
+		for len(g.open) > 0 && len(g.running)-g.late < min(g.need-len(g.have), g.parallel) {
 			g.launch(ctx)
 		}
 		if len(g.running) == 0 {
@@ -213,6 +232,9 @@ func (c *Client) gather(ctx context.Context, md *redstuff.Metadata, blob walrus.
 			g.take(a)
 		case now := <-watch.C:
 			g.hurry(now, hedge)
+			if g.hasty && len(g.open) == 0 && g.late == len(g.running) {
+				return nil, &redstuff.TooFewError{Have: len(g.have), Need: g.need}
+			}
 		case <-ctx.Done():
 			return nil, &redstuff.TooFewError{Have: len(g.have), Need: g.need}
 		}
@@ -227,25 +249,25 @@ const localTimeout = time.Second
 var errNotCached = errors.New("not in the cache")
 
 // local takes the source slivers that are here already.
-func (g *gathering) local(ctx context.Context, blob walrus.BlobID) {
+func (c *Client) local(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID, have map[int][]byte) {
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
-	for i := range g.need {
+	for i := range c.geometry.SourcePrimary() {
 		id := sourceID(blob, i)
-		data, ok := g.c.slivers.get(id)
-		if cache := g.c.cfg.Cache; !ok && cache != nil && cache.Has(id) {
+		data, ok := c.slivers.get(id)
+		if cache := c.cfg.Cache; !ok && cache != nil && cache.Has(id) {
 			var err error
 			data, err = cache.Get(ctx, id, func(context.Context) ([]byte, error) { return nil, errNotCached })
-			ok = err == nil && len(data) == g.c.sliverSize(g.md, walrus.Primary)
+			ok = err == nil && len(data) == c.sliverSize(md, walrus.Primary)
 		}
 		if ok {
-			g.have[i] = data
+			have[i] = data
 		}
 	}
 }
 
 // launch asks for the open sliver whose holder stands best.
-func (g *gathering) launch(ctx context.Context) {
+func (g *gathering[T]) launch(ctx context.Context) {
 	now := time.Now()
 	best, rank := 0, avoided+1
 	for i := range g.open {
@@ -261,12 +283,12 @@ func (g *gathering) launch(ctx context.Context) {
 	index := int(next.id.Index)
 	g.running[index] = &request{peer: next.peer, began: now}
 	g.c.calls.Go(func() {
-		data, err := g.c.ask(ctx, next.peer, g.md, next.id)
-		g.answers <- gathered{index, data, err}
+		data, err := g.ask(ctx, next.peer, next.id)
+		g.answers <- gathered[T]{index, data, err}
 	})
 }
 
-func (g *gathering) take(a gathered) {
+func (g *gathering[T]) take(a gathered[T]) {
 	if g.running[a.index].late {
 		g.late--
 	}
@@ -277,7 +299,7 @@ func (g *gathering) take(a gathered) {
 }
 
 // hurry looks for requests that take longer than they should.
-func (g *gathering) hurry(now time.Time, hedge time.Duration) {
+func (g *gathering[T]) hurry(now time.Time, hedge time.Duration) {
 	for _, r := range g.running {
 		if !r.late && now.Sub(r.began) > hedge {
 			r.late = true

@@ -51,6 +51,13 @@ type node struct {
 	SliverReads int64  `json:"sliver_reads"`
 
 	BadSlivers []string `json:"bad_slivers"`
+
+	Healing       string `json:"healing"`
+	Lacking       int    `json:"lacking_blobs"`
+	HealedBlobs   int    `json:"healed_blobs"`
+	HealedSlivers int    `json:"healed_slivers"`
+	HealedBytes   int64  `json:"healed_bytes"`
+	HealRead      int64  `json:"heal_read_bytes"`
 }
 
 // newDrive prepares an empty home and mount point; nothing runs yet.

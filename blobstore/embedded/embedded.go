@@ -6,6 +6,7 @@
 //	lock           held by the process that has it open
 //	network.json   the nodes, where they lie, which of them are stopped
 //	ledger/        the localnet
+//	keys/node-00   copies of the keys of a node, for the day its folder is lost
 //	nodes/node-00  the nodes, unless Config.NodeDirs puts them elsewhere:
 //	  key            signing key, base64 of 04 and 32 bytes, mode 0600
 //	  network.key    transport key, base64 of 02 and 32 bytes, mode 0600
@@ -67,6 +68,7 @@ type Network struct {
 	codec    *redstuff.Codec
 	geometry walrus.Geometry
 	nodes    []*member // does not change
+	ailing   chan struct{}
 
 	mu   sync.Mutex // guards plan
 	plan plan
@@ -78,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (n *Network, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	n = &Network{cfg: cfg}
+	n = &Network{cfg: cfg, ailing: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open network: %w", err), n.Close())
@@ -98,6 +100,9 @@ func Open(ctx context.Context, cfg Config) (n *Network, err error) {
 	}
 	if err := n.openLedger(ctx); err != nil {
 		return n, err
+	}
+	if err := n.keepKeys(); err != nil {
+		cfg.Log.Warn("keys of nodes cannot be copied", "err", err)
 	}
 	n.openNodes(ctx)
 	return n, nil

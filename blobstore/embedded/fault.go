@@ -19,7 +19,7 @@ const (
 	Down          Fault = 1 << iota // every call fails at once
 	Hang                            // no call is answered
 	Slow                            // every call is answered after SlowDelay
-	Corrupt                         // flips a bit in each sliver answered
+	Corrupt                         // flips a bit in each sliver and symbol answered
 	WrongSliver                     // answers with another sliver of the blob
 	WrongMetadata                   // answers with the metadata of another blob
 	RefuseStore                     // refuses to store
@@ -135,4 +135,18 @@ func (m *member) sliver(ctx context.Context, id walrus.SliverID) ([]byte, error)
 		data[int(id.Index)*7919%len(data)] ^= 1 << (id.Index % 8)
 	}
 	return data, nil
+}
+
+func (m *member) symbols(ctx context.Context, source walrus.SliverID, targets []int) ([]redstuff.Symbol, error) {
+	n, fault, err := m.call(ctx)
+	if err != nil {
+		return nil, err
+	}
+	symbols, err := n.Symbols(ctx, source, targets)
+	if err == nil && fault&(Corrupt|WrongSliver) != 0 {
+		for _, s := range symbols {
+			s.Data[int(source.Index)%len(s.Data)] ^= 1
+		}
+	}
+	return symbols, err
 }

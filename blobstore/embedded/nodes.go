@@ -37,6 +37,8 @@ type NodeStatus struct {
 	Bytes         int64
 	SliverReads   uint64
 	MetadataReads uint64
+	SymbolReads   uint64
+	Lacking       int // certified blobs of which something is missing or damaged, as far as the node knows
 	BadSlots      []node.BadSlot
 }
 
@@ -74,7 +76,7 @@ func (n *Network) open(ctx context.Context, m *member) error {
 		m.key = key
 		m.node, err = node.Open(ctx, node.Config{
 			Dir: m.folder, Name: m.name, Key: key, Codec: n.codec,
-			Ledger: n.ledger.Ledger(operator(key)), Log: n.cfg.Log,
+			Ledger: n.ledger.Ledger(operator(key)), Lacks: n.lacks, Log: n.cfg.Log,
 		})
 	}
 	if err != nil {
@@ -82,7 +84,30 @@ func (n *Network) open(ctx context.Context, m *member) error {
 		return err
 	}
 	m.reason = ""
+	n.lacks() // perhaps: nobody has looked yet
 	return nil
+}
+
+// lacks lets whoever heals nodes know that there may be something to do.
+func (n *Network) lacks() {
+	select {
+	case n.ailing <- struct{}{}:
+	default:
+	}
+}
+
+// Ailing receives when a node came up, or found that it lacks something.
+func (n *Network) Ailing() <-chan struct{} { return n.ailing }
+
+// Up returns the nodes that are up.
+func (n *Network) Up() []*node.Node {
+	var up []*node.Node
+	for _, m := range n.nodes {
+		if node, _, err := m.use(); err == nil {
+			up = append(up, node)
+		}
+	}
+	return up
 }
 
 // close takes a node down.
@@ -134,7 +159,8 @@ func (m *member) status(shards int) NodeStatus {
 	}
 	return NodeStatus{
 		Name: m.name, State: state, Reason: m.reason, Dir: m.folder, Shards: shards, Blobs: s.Blobs, Bytes: s.Bytes,
-		SliverReads: s.SliverReads, MetadataReads: s.MetadataReads, BadSlots: s.BadSlots,
+		SliverReads: s.SliverReads, MetadataReads: s.MetadataReads, SymbolReads: s.SymbolReads,
+		Lacking: s.Lacking, BadSlots: s.BadSlots,
 	}
 }
 
@@ -191,6 +217,6 @@ func (n *Network) Dial(w walrus.Member) (*node.Client, error) {
 		return nil, fmt.Errorf("dial: %w", err)
 	}
 	return node.NewClient(node.Calls{
-		Store: m.store, Confirm: m.confirm, Metadata: m.metadata, Sliver: m.sliver,
+		Store: m.store, Confirm: m.confirm, Metadata: m.metadata, Sliver: m.sliver, Symbols: m.symbols,
 	}), nil
 }

@@ -79,13 +79,16 @@ func newPlan(cfg Config) plan {
 		name := fmt.Sprintf("node-%02d", i)
 		dir := filepath.Join("nodes", name)
 		if len(cfg.NodeDirs) > 0 {
-			// The seed tells apart the nodes of several networks on one disk.
-			dir = filepath.Join(cfg.NodeDirs[i%len(cfg.NodeDirs)], name+"-"+p.Seed[:8])
+			dir = nodeFolder(cfg.NodeDirs[i%len(cfg.NodeDirs)], name, p.Seed)
 		}
 		p.Nodes = append(p.Nodes, planNode{Name: name, Dir: dir, Address: fmt.Sprintf("127.0.0.1:%d", firstPort+i)})
 	}
 	return p
 }
+
+// nodeFolder returns where a node lies on a disk. The seed tells apart the nodes
+// of several networks on one disk.
+func nodeFolder(disk, name, seed string) string { return filepath.Join(disk, name+"-"+seed[:8]) }
 
 // save writes the plan so that it appears whole.
 func (p *plan) save(dir string) error {

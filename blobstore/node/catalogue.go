@@ -19,7 +19,7 @@ import (
 //go:embed schema.sql
 var schema string
 
-const schemaVersion = 1
+const schemaVersion = 2
 
 // catalogue is the node's SQLite. Losing it, or its last transactions, costs a
 // replay of the ledger's events and a scan; nothing that is signed rests on it.
@@ -148,7 +148,7 @@ func (c *catalogue) cursor(ctx context.Context) (cur cursor, err error) {
 func (c *catalogue) forget(ctx context.Context, chainID [32]byte) error {
 	return c.update(ctx, func(tx *sql.Tx) error {
 		for _, query := range []string{
-			"DELETE FROM registration", "DELETE FROM condemned", "DELETE FROM meta WHERE key = 'cursor'",
+			"DELETE FROM registration", "DELETE FROM condemned", "DELETE FROM lacking", "DELETE FROM meta WHERE key = 'cursor'",
 		} {
 			if _, err := tx.ExecContext(ctx, query); err != nil {
 				return err
@@ -178,9 +178,15 @@ func (c *catalogue) apply(ctx context.Context, events []chain.Event) error {
 func applyOne(ctx context.Context, tx *sql.Tx, e *chain.Event) error {
 	switch e.Kind {
 	case chain.BlobRegistered, chain.BlobCertified: // an extension comes as another certification
-		_, err := tx.ExecContext(ctx, `INSERT INTO registration VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET end_epoch = max(end_epoch, excluded.end_epoch)`,
-			e.Object[:], e.Blob[:], e.EndEpoch, e.Deletable)
+		certified := e.Kind == chain.BlobCertified
+		_, err := tx.ExecContext(ctx, `INSERT INTO registration VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET end_epoch = max(end_epoch, excluded.end_epoch), certified = max(certified, excluded.certified)`,
+			e.Object[:], e.Blob[:], e.EndEpoch, e.Deletable, certified)
+		if err != nil || !certified {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT OR IGNORE INTO lacking
+			SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM file WHERE blob = ?1)`, e.Blob[:])
 		return err
 	case chain.BlobDeleted:
 		if _, err := tx.ExecContext(ctx, "DELETE FROM registration WHERE object = ?", e.Object[:]); err != nil {
@@ -226,22 +232,7 @@ func (c *catalogue) live(ctx context.Context, blob walrus.BlobID, p *walrus.Pers
 
 // condemned lists blobs that may have no registration left.
 func (c *catalogue) condemned(ctx context.Context) ([]walrus.BlobID, error) {
-	rows, err := c.db.QueryContext(ctx, "SELECT blob FROM condemned")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var blobs []walrus.BlobID
-	for rows.Next() {
-		var raw []byte
-		if err := rows.Scan(&raw); err != nil {
-			return nil, err
-		}
-		if len(raw) == len(walrus.BlobID{}) {
-			blobs = append(blobs, walrus.BlobID(raw))
-		}
-	}
-	return blobs, rows.Err()
+	return c.blobs(ctx, "SELECT blob FROM condemned")
 }
 
 // spare takes a blob off the list of the condemned.

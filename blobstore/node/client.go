@@ -14,17 +14,19 @@ type Calls struct {
 	Confirm  func(context.Context, walrus.BlobID, walrus.Persistence) (walrus.Confirmation, error)
 	Metadata func(context.Context, walrus.BlobID) (*redstuff.Metadata, error)
 	Sliver   func(context.Context, walrus.SliverID) ([]byte, error)
+	// Symbols may be nil: then the node gives none.
+	Symbols func(ctx context.Context, source walrus.SliverID, targets []int) ([]redstuff.Symbol, error)
 }
 
 // Client calls one node. It may be used concurrently.
 type Client struct{ calls Calls }
 
-// NewClient returns a client that makes the given calls, all of which must be set.
+// NewClient returns a client that makes the given calls, all of which must be set but for Symbols.
 func NewClient(calls Calls) *Client { return &Client{calls} }
 
 // NewLocalClient returns a client of a node in this process.
 func NewLocalClient(n *Node) *Client {
-	return NewClient(Calls{Store: n.Store, Confirm: n.Confirm, Metadata: n.Metadata, Sliver: n.Sliver})
+	return NewClient(Calls{Store: n.Store, Confirm: n.Confirm, Metadata: n.Metadata, Sliver: n.Sliver, Symbols: n.Symbols})
 }
 
 // Store hands over metadata and slots, and returns when they are durable.
@@ -43,4 +45,14 @@ func (c *Client) Metadata(ctx context.Context, blob walrus.BlobID) (*redstuff.Me
 // Sliver asks for the bytes of a sliver, which the caller must verify.
 func (c *Client) Sliver(ctx context.Context, id walrus.SliverID) ([]byte, error) {
 	return c.calls.Sliver(ctx, id)
+}
+
+// Symbols asks for the symbols of a sliver that help to recover slivers of the
+// other axis, which the caller must verify. It returns ErrNotFound for a node
+// that gives none.
+func (c *Client) Symbols(ctx context.Context, source walrus.SliverID, targets []int) ([]redstuff.Symbol, error) {
+	if c.calls.Symbols == nil {
+		return nil, ErrNotFound
+	}
+	return c.calls.Symbols(ctx, source, targets)
 }

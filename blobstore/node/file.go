@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/walfs/walfs/blobstore/redstuff"
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -56,6 +57,9 @@ func openBlob(path string, blob walrus.BlobID, flag int) (*blobFile, error) {
 func readHead(f *os.File) (*layout, error) {
 	head := make([]byte, firstSlot)
 	n, err := f.ReadAt(head, 0)
+	if errors.Is(err, syscall.EIO) { // the disk has lost it, which is damage like any other
+		return nil, fmt.Errorf("%w: %w", errHead, err)
+	}
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
@@ -106,11 +110,7 @@ func (b *blobFile) slot(i int) ([]byte, error) {
 // check reads slot i and returns its checksum, or errEmpty or errRot.
 func (b *blobFile) check(i int) (uint32, error) {
 	size := int64(b.sliverSize(b.table[i].axis))
-	var raw [tailSize]byte
-	if _, err := b.f.ReadAt(raw[:], b.offsets[i]+size); err != nil {
-		return 0, fmt.Errorf("%w: %w", errRot, err)
-	}
-	want, err := parseTail(raw[:])
+	want, err := b.mark(i)
 	if err != nil {
 		return 0, err
 	}
@@ -124,6 +124,15 @@ func (b *blobFile) check(i int) (uint32, error) {
 		return 0, fmt.Errorf("%w: checksum differs", errRot)
 	}
 	return want, nil
+}
+
+// mark returns the checksum behind slot i without a look at the slot, or errEmpty or errRot.
+func (b *blobFile) mark(i int) (crc uint32, err error) {
+	var raw [tailSize]byte
+	if _, err := b.f.ReadAt(raw[:], b.tailOffset(i)); err != nil {
+		return 0, fmt.Errorf("%w: %w", errRot, err)
+	}
+	return parseTail(raw[:])
 }
 
 // onlyWriter keeps io.CopyBuffer to the buffer it was given.

@@ -57,7 +57,10 @@ func (n *Node) follow(ctx context.Context) error {
 	if err := n.catalogue.expire(ctx, state.Epoch); err != nil {
 		return fmt.Errorf("expire at epoch %d: %w", state.Epoch, err)
 	}
-	return n.reap(ctx)
+	if err := n.reap(ctx); err != nil {
+		return err
+	}
+	return n.recount(ctx)
 }
 
 // hear asks the ledger for its state and keeps the answer.

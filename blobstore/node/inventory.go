@@ -44,6 +44,9 @@ func (c *catalogue) dropFile(ctx context.Context, blob walrus.BlobID) (bytes int
 		if _, err := tx.ExecContext(ctx, "DELETE FROM bad_slot WHERE blob = ?", blob[:]); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM lacking WHERE blob = ?", blob[:]); err != nil {
+			return err
+		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM condemned WHERE blob = ?", blob[:])
 		return err
 	})
@@ -52,10 +55,16 @@ func (c *catalogue) dropFile(ctx context.Context, blob walrus.BlobID) (bytes int
 
 // replaceFiles takes what a scan found for the truth.
 func (c *catalogue) replaceFiles(ctx context.Context, found map[walrus.BlobID]int64) error {
-	return c.update(ctx, func(tx *sql.Tx) error {
+	return c.update(ctx, func(tx *sql.Tx) (err error) {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM file"); err != nil {
 			return err
 		}
+		defer func() {
+			if err == nil {
+				_, err = tx.ExecContext(ctx, `INSERT OR IGNORE INTO lacking SELECT blob FROM registration
+					WHERE certified AND blob NOT IN (SELECT blob FROM file)`)
+			}
+		}()
 		insert, err := tx.PrepareContext(ctx, "INSERT INTO file VALUES (?, ?)")
 		if err != nil {
 			return err

@@ -24,6 +24,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -55,6 +56,7 @@ type Config struct {
 	Codec  *redstuff.Codec
 	Ledger chain.Ledger
 	Quota  int64        // bytes of blob files; 0 means what the disk has
+	Lacks  func()       // called when the node lacks more than before; must not block; nil means nobody asks
 	Log    *slog.Logger // nil means silent
 }
 
@@ -71,7 +73,12 @@ type Node struct {
 	durable   durable
 	state     atomic.Pointer[chain.State] // as last heard; nil at first
 
-	sliverReads, metadataReads atomic.Uint64
+	sliverReads, metadataReads, symbolReads atomic.Uint64
+
+	lacking struct {
+		sync.Mutex              // held while the catalogue's list changes
+		count      atomic.Int64 // blobs of which something is missing
+	}
 
 	folders struct {
 		sync.Mutex
@@ -106,6 +113,8 @@ type Status struct {
 	Bytes         int64 // of blob files
 	SliverReads   uint64
 	MetadataReads uint64
+	SymbolReads   uint64
+	Lacking       int       // certified blobs of which something is missing or damaged
 	BadSlots      []BadSlot // by blob, axis and index
 }
 
@@ -116,6 +125,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) { return open(ctx, cfg
 func open(ctx context.Context, cfg Config, os layer) (*Node, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Lacks == nil {
+		cfg.Lacks = func() {}
 	}
 	cfg.Log = cfg.Log.With("node", cfg.Name)
 	n := &Node{
@@ -153,6 +165,28 @@ func (n *Node) makeFolders() error {
 	}
 	return err
 }
+
+// makeFolder makes the folder of a blob file. If it was not there, whoever has
+// synced its name before has synced another.
+func (n *Node) makeFolder(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	n.folders.Lock()
+	delete(n.folders.synced, filepath.Base(dir))
+	n.folders.Unlock()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return n.os.syncDir(n.cfg.Dir) // the folder of all blobs was gone too
+}
+
+// PublicKey returns the key that the ledger knows the node by.
+func (n *Node) PublicKey() [48]byte { return n.public }
 
 func (n *Node) blobsDir() string { return filepath.Join(n.cfg.Dir, "blobs") }
 
@@ -207,8 +241,10 @@ func (n *Node) load(ctx context.Context) (err error) {
 	if n.room.blobs, n.room.bytes, err = c.totals(ctx); err != nil {
 		return err
 	}
-	n.bad.slots, err = c.bad(ctx)
-	return err
+	if n.bad.slots, err = c.bad(ctx); err != nil {
+		return err
+	}
+	return n.recount(ctx)
 }
 
 // scan lists the blob files with their lengths and removes unfinished ones with temporary names.
@@ -267,7 +303,8 @@ func (n *Node) enter() (leave func(), err error) {
 
 // Status returns what the node holds and has seen.
 func (n *Node) Status() Status {
-	s := Status{Name: n.cfg.Name, SliverReads: n.sliverReads.Load(), MetadataReads: n.metadataReads.Load()}
+	s := Status{Name: n.cfg.Name, SliverReads: n.sliverReads.Load(), MetadataReads: n.metadataReads.Load(),
+		SymbolReads: n.symbolReads.Load(), Lacking: int(n.lacking.count.Load())}
 	s.Blobs, s.Bytes = n.room.used()
 	n.bad.Lock()
 	defer n.bad.Unlock()

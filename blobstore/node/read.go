@@ -85,18 +85,24 @@ func (n *Node) damaged(ctx context.Context, id walrus.SliverID, why error) {
 		return
 	}
 	n.cfg.Log.Error("slot is damaged", "blob", id.Blob, "sliver", id, "err", why)
-	if err := n.catalogue.addBad(ctx, BadSlot{ID: id, Reason: why.Error()}); err != nil {
+	err := n.catalogue.addBad(ctx, BadSlot{ID: id, Reason: why.Error()})
+	if err = errors.Join(err, n.lacks(ctx, id.Blob)); err != nil {
 		n.cfg.Log.Warn("bad slot is not in the catalogue", "sliver", id, "err", err)
 	}
 }
 
-// healed forgets damage to slots that were written and synced again, and to
-// the head, which Store leaves sound.
-func (n *Node) healed(ctx context.Context, blob walrus.BlobID, l *layout, wrote []int) error {
-	ids := []walrus.SliverID{{Blob: blob, Axis: BadMetadata}}
-	for _, i := range wrote {
-		ids = append(ids, walrus.SliverID{Blob: blob, Axis: l.table[i].axis, Index: l.table[i].index})
+// healed forgets damage to slots that were handed over, as Store has written
+// them or found them good, and to the head, which Store leaves sound.
+func (n *Node) healed(ctx context.Context, h Handover) error {
+	ids := []walrus.SliverID{{Blob: h.Blob, Axis: BadMetadata}}
+	for _, slot := range h.Slots {
+		ids = append(ids, sliverOf(h.Blob, keyOf(slot)))
 	}
+	return n.forget(ctx, ids)
+}
+
+// forget takes slots off the list of the damaged.
+func (n *Node) forget(ctx context.Context, ids []walrus.SliverID) error {
 	n.bad.Lock()
 	var known []walrus.SliverID
 	for _, id := range ids {
@@ -109,7 +115,7 @@ func (n *Node) healed(ctx context.Context, blob walrus.BlobID, l *layout, wrote 
 	if len(known) == 0 {
 		return nil
 	}
-	n.cfg.Log.Warn("damaged slots are filled again", "blob", blob, "slots", len(known))
+	n.cfg.Log.Warn("damaged slots are good again", "blob", ids[0].Blob, "slots", len(known))
 	return n.catalogue.dropBad(ctx, known)
 }
 

@@ -9,7 +9,8 @@ CREATE TABLE registration (
   object    BLOB PRIMARY KEY,
   blob      BLOB NOT NULL,
   end_epoch INTEGER NOT NULL, -- exclusive
-  deletable INTEGER NOT NULL
+  deletable INTEGER NOT NULL,
+  certified INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX registration_blob ON registration (blob);
 CREATE INDEX registration_end ON registration (end_epoch);
@@ -19,6 +20,8 @@ CREATE TABLE file (
   blob  BLOB PRIMARY KEY,
   bytes INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- Certified blobs of which something is known to be missing or damaged.
+CREATE TABLE lacking (blob BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE bad_slot (
   blob   BLOB NOT NULL,
   axis   INTEGER NOT NULL,
@@ -26,4 +29,4 @@ CREATE TABLE bad_slot (
   reason TEXT NOT NULL,
   PRIMARY KEY (blob, axis, number)
 ) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -66,6 +66,9 @@ func (n *Node) store(ctx context.Context, h Handover) error {
 	}
 	if s.complete() {
 		n.durable.add(h.Blob, state.Epoch)
+		if err := n.settled(ctx, h.Blob); err != nil {
+			return err
+		}
 	}
 	// The ledger may have ended the registration meanwhile, before there was a file to remove.
 	live, err := n.catalogue.live(ctx, h.Blob, nil)
@@ -161,7 +164,7 @@ func (s *storing) run(ctx context.Context) (err error) {
 	s.path = s.n.path(s.h.Blob)
 	old, err := openBlob(s.path, s.h.Blob, os.O_RDWR)
 	switch {
-	case err == nil && old.has(s.own):
+	case err == nil && old.has(s.own) && old.metadataSize == len(raw) && old.metadataCRC == checksum(raw):
 		s.b = old
 		defer func() { err = errors.Join(err, old.f.Close()) }()
 		return s.amend(ctx, raw)
@@ -194,7 +197,7 @@ func (s *storing) create(ctx context.Context, raw []byte, old *blobFile) (err er
 	if old != nil {
 		name += temporary
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+	if err := s.n.makeFolder(filepath.Dir(name)); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -344,5 +347,5 @@ func (s *storing) enlist(ctx context.Context) error {
 		blobs = 1
 	}
 	s.n.room.add(blobs, s.b.end-before)
-	return s.n.healed(ctx, s.h.Blob, s.b.layout, s.wrote)
+	return s.n.healed(ctx, s.h)
 }

@@ -76,9 +76,9 @@ func (e *Encoded) Release() {
 	e.arena = nil
 }
 
-// Slot is a sliver fresh from Encode: its bytes, its Merkle root, and a
-// checksum taken of the very bytes that were hashed. Only Encode makes Slots,
-// so whoever gets one may check the CRC of the bytes it writes and compare the
+// Slot is a sliver fresh from Encode or RecoverSlot: its bytes, its Merkle
+// root, and a checksum taken of the very bytes that were hashed. Nobody else
+// makes Slots, so whoever gets one may check the CRC of the bytes it writes and compare the
 // root with the metadata instead of hashing again.
 type Slot struct {
 	axis  walrus.Axis
@@ -94,7 +94,7 @@ func (s Slot) Axis() walrus.Axis { return s.axis }
 // Index returns the sliver's own index.
 func (s Slot) Index() int { return s.index }
 
-// Data returns the sliver's bytes, borrowed until Encoded.Release.
+// Data returns the sliver's bytes, borrowed until Encoded.Release if it is from Encode.
 func (s Slot) Data() []byte { return s.data }
 
 // Root returns the sliver's hash, over all n symbols of its row or column.

@@ -17,19 +17,24 @@ func (h *hasher) root(leaves []node) node {
 	return leaves[0]
 }
 
-// proof returns the path from a leaf to the root. It overwrites leaves like root.
-func (h *hasher) proof(leaves []node, index int) Proof {
+// proofs returns the root and the paths from some leaves to it. It overwrites leaves like root.
+func (h *hasher) proofs(leaves []node, indices []int) (node, []Proof) {
 	room := leaves[:len(leaves)+1]
-	var path Proof
-	for n := len(leaves); n > 1; n = (n + 1) / 2 {
+	levels := depth(len(leaves))
+	paths := make([]Proof, len(indices))
+	for i := range paths {
+		paths[i] = make(Proof, 0, levels)
+	}
+	for n, level := len(leaves), 0; n > 1; n, level = (n+1)/2, level+1 {
 		if n%2 == 1 {
 			room[n] = node{}
 		}
-		path = append(path, room[index^1])
+		for i, index := range indices {
+			paths[i] = append(paths[i], room[index>>level^1])
+		}
 		h.level(room, (n+1)/2)
-		index /= 2
 	}
-	return path
+	return leaves[0], paths
 }
 
 // climb returns the root that a path leads to.

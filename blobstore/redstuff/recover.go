@@ -50,26 +50,46 @@ type Symbol struct {
 // recover sliver target of the other axis. It returns ErrSliver for a sliver
 // that does not match the metadata.
 func (c *Codec) RecoverySymbol(md *Metadata, source walrus.SliverID, data []byte, target int) (Symbol, error) {
-	size, err := c.checkSliver(md, source, data)
+	symbols, err := c.RecoverySymbols(md, source, data, []int{target})
 	if err != nil {
 		return Symbol{}, err
 	}
-	if target < 0 || target >= c.g.Shards {
-		return Symbol{}, fmt.Errorf("symbol %d of %d: %w", target, c.g.Shards, ErrRange)
+	return symbols[0], nil
+}
+
+// RecoverySymbols is RecoverySymbol for several targets, for hardly more than
+// the price of one.
+func (c *Codec) RecoverySymbols(md *Metadata, source walrus.SliverID, data []byte, targets []int) ([]Symbol, error) {
+	size, err := c.checkSliver(md, source, data)
+	if err != nil {
+		return nil, err
+	}
+	for _, target := range targets {
+		if target < 0 || target >= c.g.Shards {
+			return nil, fmt.Errorf("symbol %d of %d: %w", target, c.g.Shards, ErrRange)
+		}
 	}
 	w := c.scratch()
 	defer c.shelve(w)
 	leaves, err := c.expand(w, source.Axis, size, data)
 	if err != nil {
-		return Symbol{}, err
+		return nil, err
 	}
-	s := Symbol{Source: int(source.Index), Data: append([]byte(nil), w.lines[target]...)}
-	leaf := leaves[target]
-	s.Proof = w.hasher.proof(leaves, target)
-	if w.hasher.climb(leaf, target, s.Proof) != md.hash(source.Axis, s.Source) {
-		return Symbol{}, fmt.Errorf("%s sliver %d: hash differs: %w", source.Axis, source.Index, ErrSliver)
+	symbols := make([]Symbol, len(targets))
+	cells := make([]byte, len(targets)*size)
+	for i, target := range targets {
+		cell := cells[i*size : (i+1)*size : (i+1)*size]
+		copy(cell, w.lines[target])
+		symbols[i] = Symbol{Source: int(source.Index), Data: cell}
 	}
-	return s, nil
+	root, proofs := w.hasher.proofs(leaves, targets)
+	if root != md.hash(source.Axis, int(source.Index)) {
+		return nil, fmt.Errorf("%s sliver %d: hash differs: %w", source.Axis, source.Index, ErrSliver)
+	}
+	for i := range symbols {
+		symbols[i].Proof = proofs[i]
+	}
+	return symbols, nil
 }
 
 // other returns the axis that slivers of an axis cross.
@@ -97,6 +117,9 @@ func (c *Codec) VerifySymbol(md *Metadata, target walrus.SliverID, s Symbol) err
 	return nil
 }
 
+// ProofSize returns the length in bytes of the hashes in a symbol's proof.
+func (c *Codec) ProofSize() int { return 32 * depth(c.g.Shards) }
+
 // Recover rebuilds the target sliver from symbols with distinct sources:
 // SourceSecondary of them for a primary sliver, SourcePrimary for a secondary
 // one. Symbols of a wrong length are dropped and those to spare are ignored. It
@@ -104,12 +127,18 @@ func (c *Codec) VerifySymbol(md *Metadata, target walrus.SliverID, s Symbol) err
 // result does not match the metadata. With symbols that have passed
 // VerifySymbol the latter proves that the blob is not a valid encoding.
 func (c *Codec) Recover(md *Metadata, target walrus.SliverID, symbols []Symbol) ([]byte, error) {
+	slot, err := c.RecoverSlot(md, target, symbols)
+	return slot.data, err
+}
+
+// RecoverSlot is Recover for a sliver that is to be stored.
+func (c *Codec) RecoverSlot(md *Metadata, target walrus.SliverID, symbols []Symbol) (Slot, error) {
 	size, err := md.check(c.g)
 	if err != nil {
-		return nil, err
+		return Slot{}, err
 	}
 	if target.Axis > walrus.Secondary || int(target.Index) >= c.g.Shards {
-		return nil, fmt.Errorf("recover %s sliver %d: %w", target.Axis, target.Index, ErrRange)
+		return Slot{}, fmt.Errorf("recover %s sliver %d: %w", target.Axis, target.Index, ErrRange)
 	}
 	code := c.code(target.Axis)
 	cells := make([][]byte, c.g.Shards)
@@ -124,16 +153,18 @@ func (c *Codec) Recover(md *Metadata, target walrus.SliverID, symbols []Symbol) 
 		}
 	}
 	if len(known) < code.k {
-		return nil, fmt.Errorf("recover %s sliver %d: %w", target.Axis, target.Index, &TooFewError{Have: len(known), Need: code.k})
+		return Slot{}, fmt.Errorf("recover %s sliver %d: %w", target.Axis, target.Index, &TooFewError{Have: len(known), Need: code.k})
 	}
 	sliver, err := c.interpolate(code, size, known, cells)
 	if err != nil {
-		return nil, err
+		return Slot{}, err
 	}
+	crc := checksum(sliver)
 	if err := c.Verify(md, target, sliver); err != nil {
-		return nil, fmt.Errorf("recover: %w: %w", ErrInconsistent, err)
+		return Slot{}, fmt.Errorf("recover: %w: %w", ErrInconsistent, err)
 	}
-	return sliver, nil
+	index := int(target.Index)
+	return Slot{axis: target.Axis, index: index, data: sliver, root: md.hash(target.Axis, index), crc: crc}, nil
 }
 
 // interpolate computes the first k cells of a row or column from k known ones.

@@ -13,26 +13,30 @@ import (
 
 // The operations of the control socket. Names and fields are an interface: additions only.
 const (
-	opStatus     = "status"
-	opSync       = "sync"
-	opStat       = "stat"
-	opNodes      = "node.list"
-	opNodeStop   = "node.stop"
-	opNodeStart  = "node.start"
-	opCacheClear = "cache.clear"
-	opUmount     = "umount"
+	opStatus      = "status"
+	opSync        = "sync"
+	opStat        = "stat"
+	opNodes       = "node.list"
+	opNodeStop    = "node.stop"
+	opNodeStart   = "node.start"
+	opNodeReplace = "node.replace"
+	opNodeScrub   = "node.scrub"
+	opCacheClear  = "cache.clear"
+	opUmount      = "umount"
 )
 
 // calls returns what an open drive answers, mounted or not.
 func (d *drive) calls() map[string]control.Handler {
 	return map[string]control.Handler{
-		opStatus:     answer(d.answerStatus),
-		opSync:       answer(d.answerSync),
-		opStat:       answer(d.answerStat),
-		opNodes:      answer(d.answerNodes),
-		opNodeStop:   answer(d.answerNodeStop),
-		opNodeStart:  answer(d.answerNodeStart),
-		opCacheClear: answer(d.answerCacheClear),
+		opStatus:      answer(d.answerStatus),
+		opSync:        answer(d.answerSync),
+		opStat:        answer(d.answerStat),
+		opNodes:       answer(d.answerNodes),
+		opNodeStop:    answer(d.answerNodeStop),
+		opNodeStart:   answer(d.answerNodeStart),
+		opNodeReplace: answer(d.answerNodeReplace),
+		opNodeScrub:   answer(d.answerNodeScrub),
+		opCacheClear:  answer(d.answerCacheClear),
 	}
 }
 

@@ -40,6 +40,7 @@ type drive struct {
 	staging   *staging.Dir
 	cache     *cache.Cache
 	blobs     *blobstore.Client
+	healer    *blobstore.Healer
 	committer *commit.Committer
 	copies    *keep.Copies
 	renewer   *keep.Renewer
@@ -192,6 +193,7 @@ func (d *drive) openNetwork(ctx context.Context) (err error) {
 		return err
 	}
 	d.onClose(d.blobs.Close)
+	d.healer = blobstore.NewHealer(blobstore.HealerConfig{Client: d.blobs, Nodes: d.net.Up, Ailing: d.net.Ailing(), Log: d.log})
 	return nil
 }
 
@@ -277,6 +279,7 @@ func bootID() (string, error) {
 func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.net.Run(ctx) })
+	group.Go(func() error { return d.healer.Run(ctx) })
 	group.Go(func() error { return d.copies.Run(ctx) })
 	group.Go(func() error { return d.renewer.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })

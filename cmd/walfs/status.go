@@ -58,6 +58,7 @@ type nodeStatus struct {
 	// blob/axis/index; axis 2 is metadata. At most maxListed of each.
 	BadSlivers []string `json:"bad_slivers,omitempty"`
 	Dir        string   `json:"dir"`
+	healing
 }
 
 func newStatusCommand(a *app) *cobra.Command {
@@ -104,7 +105,7 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		return s, err
 	}
 	s.FreeBytes = d.room.get().Free
-	s.addNodes(d.net.Nodes())
+	s.addNodes(d.nodes())
 	paid, err := d.index.Stored(ctx)
 	if err != nil {
 		return s, err
@@ -115,9 +116,9 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	return s, nil
 }
 
-func (s *status) addNodes(all []embedded.NodeStatus) {
+func (s *status) addNodes(all []nodeStatus) {
+	s.Nodes = all
 	for _, n := range all {
-		s.Nodes = append(s.Nodes, newNodeStatus(n))
 		s.StoredBytes += n.Bytes
 		s.Blobs = max(s.Blobs, n.Blobs)
 	}
@@ -184,6 +185,9 @@ func (d *drive) addProblems(s *status) {
 		if n.BadSlots > 0 {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s has %d damaged slivers: %s", n.Name, n.BadSlots, firstOf(n.BadSlivers)))
 		}
+		if text := n.problem(); text != "" {
+			s.Problems = append(s.Problems, n.Name+" "+text)
+		}
 	}
 	g := walrus.Geometry{Shards: shards}
 	switch {
@@ -231,6 +235,11 @@ func (a *app) showStatus(s status) error {
 	row("local", "%s of clean copies and %s of slivers, budget %s", ui.Size(s.CopiesBytes), ui.Size(s.CacheBytes), ui.Size(s.CacheBudget))
 	row("room", "%s", ui.Size(s.FreeBytes))
 	row("nodes", "%d of %d up, on this machine only: not a backup", up, len(s.Nodes))
+	for _, n := range s.Nodes {
+		if text := n.text(); text != "" {
+			row(n.Name, "%s", text)
+		}
+	}
 	if s.NearestEndEpoch == 0 {
 		row("epoch", "%d", s.Epoch)
 	} else {
