@@ -149,11 +149,19 @@ func callHere(ctx context.Context, h control.Handler, args any, onEvent func(jso
 }
 
 // ask reaches the drive for one call.
-func (a *app) ask(ctx context.Context, op string, args, result any) (err error) {
+func (a *app) ask(ctx context.Context, op string, args, result any) error {
 	h, err := a.home()
 	if err != nil {
 		return err
 	}
+	err = a.askOnce(ctx, h, op, args, result)
+	if errors.Is(err, control.ErrLost) && waitUnlocked(ctx, h) == nil { // it was being killed
+		return a.askOnce(ctx, h, op, args, result)
+	}
+	return err
+}
+
+func (a *app) askOnce(ctx context.Context, h home, op string, args, result any) (err error) {
 	l, err := a.reach(ctx, h, false)
 	if err != nil {
 		return err

@@ -29,6 +29,9 @@ func (a *app) umountServed(ctx context.Context, h home, args umountArgs) error {
 	if err == nil && len(args.Dir) > 0 && s.Mountpoint != string(args.Dir) {
 		return errors.Join(errElsewhere, client.Close())
 	}
+	if errors.Is(err, control.ErrLost) { // it was being killed, and leaves a dead mount
+		return errors.Join(errElsewhere, client.Close(), waitUnlocked(ctx, h))
+	}
 	if err == nil {
 		err = client.Call(ctx, opUmount, args, nil, nil)
 	}
