@@ -28,7 +28,7 @@ type app struct {
 }
 
 func newApp(out, err io.Writer) *app {
-	a := &app{out: out, err: err, getenv: os.Getenv, self: os.Args[0], unlock: unlock{passphraseFD: -1}}
+	a := &app{out: out, err: err, getenv: os.Getenv, self: os.Args[0], unlock: unlock{pass: passphrase{fd: -1}}}
 	a.speak()
 	return a
 }
