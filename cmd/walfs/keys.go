@@ -25,13 +25,17 @@ func (u *unlock) flags(set *pflag.FlagSet) {
 	u.pass.flags(set, "", "the drive's keys")
 }
 
+// file returns the identity file that opens the key files of h, or "" when a passphrase does.
+func (u *unlock) file(h home, c config) string {
+	if u.identity != "" || u.pass.given() {
+		return u.identity
+	}
+	return c.identityFile(h)
+}
+
 // identities returns what opens the key files of h.
 func (u *unlock) identities(ctx context.Context, say *ui.UI, h home, c config) ([]seal.Identity, error) {
-	file := u.identity
-	if file == "" && !u.pass.given() {
-		file = c.identityFile(h)
-	}
-	if file != "" {
+	if file := u.file(h, c); file != "" {
 		ids, err := seal.ReadIdentityFile(file)
 		if err != nil {
 			return nil, ui.Errorf(ui.WrongKey, "identity: %w", err)
