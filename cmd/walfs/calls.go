@@ -16,6 +16,7 @@ const (
 	opStatus     = "status"
 	opSync       = "sync"
 	opStat       = "stat"
+	opList       = "ls"
 	opNodes      = "node.list"
 	opNodeStop   = "node.stop"
 	opNodeStart  = "node.start"
@@ -29,6 +30,7 @@ func (d *drive) calls() map[string]control.Handler {
 		opStatus:     answer(d.answerStatus),
 		opSync:       answer(d.answerSync),
 		opStat:       answer(d.answerStat),
+		opList:       answer(d.answerList),
 		opNodes:      answer(d.answerNodes),
 		opNodeStop:   answer(d.answerNodeStop),
 		opNodeStart:  answer(d.answerNodeStart),
