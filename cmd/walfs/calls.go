@@ -21,6 +21,7 @@ const (
 	opNodeStop   = "node.stop"
 	opNodeStart  = "node.start"
 	opCacheClear = "cache.clear"
+	opIndexCheck = "index.check"
 	opUmount     = "umount"
 )
 
@@ -35,6 +36,7 @@ func (d *drive) calls() map[string]control.Handler {
 		opNodeStop:   answer(d.answerNodeStop),
 		opNodeStart:  answer(d.answerNodeStart),
 		opCacheClear: answer(d.answerCacheClear),
+		opIndexCheck: answer(d.answerIndexCheck),
 	}
 }
 
