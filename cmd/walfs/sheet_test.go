@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -33,6 +34,20 @@ func sheetKeys(t *testing.T) keys {
 
 func sameKeys(a, b keys) bool {
 	return string(a.file().Encode()) == string(b.file().Encode()) && a.wallet.Text() == b.wallet.Text()
+}
+
+// TestSheetGolden holds the format: a sheet that was printed once has to be read for ever.
+func TestSheetGolden(t *testing.T) {
+	golden, err := os.ReadFile("testdata/sheet.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(sheetText(sheetKeys(t))); got != string(golden) {
+		t.Errorf("got\n%s\nwant\n%s", got, golden)
+	}
+	if k, err := readSheet(golden); err != nil || !sameKeys(k, sheetKeys(t)) {
+		t.Errorf("read back: %v", err)
+	}
 }
 
 func TestSheet(t *testing.T) {
