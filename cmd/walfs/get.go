@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,13 +33,6 @@ func newGetCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// fetched is what get prints in JSON.
-type fetched struct {
-	Files   int64 `json:"files"`
-	Bytes   int64 `json:"bytes"`
-	Skipped int64 `json:"skipped"`
-}
-
 func (a *app) get(ctx context.Context, path, dest string, recursive bool) (err error) {
 	h, err := a.home()
 	if err != nil {
@@ -70,16 +59,8 @@ func (a *app) get(ctx context.Context, path, dest string, recursive bool) (err e
 	if err != nil {
 		return err
 	}
-	c.root = root
-	err = errors.Join(c.copy(ctx, from, name), root.Close())
-	c.progress.End()
-	if a.JSON() {
-		err = errors.Join(err, a.Emit("get", c.done))
-	}
-	if err == nil && c.done.Skipped > 0 {
-		return ui.Errorf(ui.Partial, "%d entries were left out", c.done.Skipped)
-	}
-	return err
+	c.sink = folderSink(root)
+	return errors.Join(c.run(ctx, "get", from, name), root.Close())
 }
 
 // openDest opens the folder that the copy goes into, and names the copy in it. Nothing is
@@ -98,133 +79,3 @@ func openDest(dest, from string) (root *os.Root, name string, err error) {
 	root, err = os.OpenRoot(dir)
 	return root, name, wrapf(err, "open the folder to copy to")
 }
-
-// copier copies from a tree to a folder of this machine.
-type copier struct {
-	app      *app
-	tree     *tree
-	root     *os.Root
-	progress *ui.Progress
-	size     int64 // of the one file, for progress
-	done     fetched
-}
-
-// copy copies what lies at from in the drive to the name to.
-func (c *copier) copy(ctx context.Context, from, to string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	attr, err := c.tree.attr(ctx, from)
-	if err != nil {
-		return err
-	}
-	switch {
-	case attr.mode.IsDir():
-		err = c.folder(ctx, from, to, attr)
-	case attr.mode.IsRegular():
-		err = c.file(ctx, from, to, attr)
-	case attr.mode&os.ModeSymlink != 0:
-		err = c.link(ctx, from, to)
-	default:
-		c.app.Warn("%s is no file, folder or link: left out", from)
-		c.done.Skipped++
-	}
-	return err
-}
-
-// folder copies all that is in a folder. Its mode and time come last, when nothing more
-// is written to it.
-func (c *copier) folder(ctx context.Context, from, to string, attr treeAttr) error {
-	if err := c.root.Mkdir(to, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	info, err := c.root.Lstat(to)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return ui.Errorf(ui.Failed, "%s is there and is no folder", c.place(to))
-	}
-	err = c.tree.names(ctx, from, func(name string) error {
-		return c.copy(ctx, filepath.Join(from, name), filepath.Join(to, name))
-	})
-	if err != nil || to == "." {
-		return err
-	}
-	return c.finish(to, attr)
-}
-
-// file copies content to a temporary name, and gives it the right one when it is whole
-// and on the disk.
-func (c *copier) file(ctx context.Context, from, to string, attr treeAttr) error {
-	temp := filepath.Join(filepath.Dir(to), ".walfs-"+rand.Text())
-	f, err := c.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	err = c.pour(ctx, from, f)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = c.finish(temp, attr)
-	}
-	if err == nil {
-		err = c.root.Rename(temp, to)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", ui.Clean(from), err), c.root.Remove(temp))
-	}
-	c.done.Files++
-	c.progress.Add(ui.Count{Items: 1})
-	return nil
-}
-
-// blockSize is how much is read at once, in bytes.
-const blockSize = 1 << 20
-
-// pour copies content to w.
-func (c *copier) pour(ctx context.Context, from string, w io.Writer) error {
-	src, err := c.tree.open(ctx, from)
-	if err != nil {
-		return err
-	}
-	c.progress.Total(ui.Count{Bytes: c.size})
-	block := make([]byte, blockSize)
-	for err == nil {
-		var n int
-		if n, err = src.Read(block); n > 0 {
-			if _, bad := w.Write(block[:n]); bad != nil {
-				err = bad
-			}
-			c.done.Bytes += int64(n)
-			c.progress.Add(ui.Count{Bytes: int64(n)})
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return errors.Join(err, src.Close())
-}
-
-func (c *copier) link(ctx context.Context, from, to string) error {
-	target, err := c.tree.target(ctx, from)
-	if err != nil {
-		return err
-	}
-	err = c.root.Symlink(target, to)
-	if errors.Is(err, os.ErrExist) {
-		if old, bad := c.root.Readlink(to); bad == nil && old == target {
-			return nil
-		}
-	}
-	return err
-}
-
-// finish gives a copy mode and time of the original.
-func (c *copier) finish(to string, attr treeAttr) error {
-	return errors.Join(c.root.Chmod(to, attr.mode.Perm()), c.root.Chtimes(to, time.Time{}, attr.mtime))
-}
-
-// place names a copy for a message.
-func (c *copier) place(to string) string { return ui.Clean(filepath.Join(c.root.Name(), to)) }

@@ -257,8 +257,15 @@ func goMode(mode uint32) os.FileMode {
 	return m | modeTypes[mode&0o170000]
 }
 
-// modeTypes are the types of files. Source: inode(7).
+// The types of files that commands make, in st_mode. Source: inode(7).
+const (
+	modeDir  = 0o040000
+	modeFile = 0o100000
+	modeLink = 0o120000
+)
+
+// modeTypes are all types of files. Source: inode(7).
 var modeTypes = map[uint32]os.FileMode{
-	0o040000: os.ModeDir, 0o120000: os.ModeSymlink, 0o010000: os.ModeNamedPipe, 0o140000: os.ModeSocket,
+	modeDir: os.ModeDir, modeLink: os.ModeSymlink, 0o010000: os.ModeNamedPipe, 0o140000: os.ModeSocket,
 	0o020000: os.ModeDevice | os.ModeCharDevice, 0o060000: os.ModeDevice,
 }
