@@ -135,3 +135,22 @@ func TestSheetMistakes(t *testing.T) {
 	refused("without key 2", strings.Join(fewer, ""), "all")
 	refused("nothing", "", "drive")
 }
+
+func FuzzReadSheet(f *testing.F) {
+	golden, err := os.ReadFile("testdata/sheet.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(golden)
+	f.Add([]byte("drive: 0000\nkey-99999999999-a:\nall: U\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := readSheet(text)
+		if err != nil {
+			return
+		}
+		again, err := readSheet(sheetText(k))
+		if err != nil || !sameKeys(again, k) {
+			t.Errorf("what was read is not what is written: %v", err)
+		}
+	})
+}
