@@ -13,8 +13,8 @@ import (
 	drivefs "github.com/walfs/walfs/fs"
 )
 
-// tree is a drive to copy from: the files below a mount point, or a drive that is open in
-// this process. Paths begin with a slash; names may hold any bytes.
+// tree is what is copied from: files of this machine, mounted drives included, or a drive that
+// is open in this process. Paths begin with a slash; names may hold any bytes.
 type tree struct {
 	attr   func(ctx context.Context, path string) (treeAttr, error)
 	names  func(ctx context.Context, path string, each func(name string) error) error
@@ -52,11 +52,11 @@ func (a *app) openTree(ctx context.Context, h home, path string) (*tree, string,
 	if err = errors.Join(err, l.close()); err != nil {
 		return nil, "", err
 	}
-	return mountedTree(s.Mountpoint), filepath.Join("/", string(inner)), nil
+	return folderTree(s.Mountpoint), filepath.Join("/", string(inner)), nil
 }
 
-// mountedTree reads what is mounted at dir.
-func mountedTree(dir string) *tree {
+// folderTree reads files of this machine, with paths that count from dir.
+func folderTree(dir string) *tree {
 	at := func(path string) string { return filepath.Join(dir, path) }
 	return &tree{
 		attr: func(_ context.Context, path string) (treeAttr, error) {
