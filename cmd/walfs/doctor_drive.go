@@ -5,6 +5,7 @@ import (
 
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/commit"
 )
 
 // indexHealth is the answer of opIndexCheck.
@@ -61,19 +62,22 @@ func (x *examination) nodes(s status) {
 	}
 }
 
-// soonEpochs is how many epochs before its end storage gets a warning: a quarter of the 26
-// that an embedded drive buys.
-const soonEpochs = 6
+// soonEpochs is how many epochs before its end storage gets a warning. A drive that is
+// mounted has renewed it by then.
+const soonEpochs = commit.DefaultEpochs / 4
 
 // expiry tells how long what is stored is paid for.
 func (x *examination) expiry(s status) {
-	const hint = "keep a copy elsewhere: walfs get -r / DIR"
+	hint := "a drive that is mounted renews it"
+	if s.Mounted {
+		hint = "it is not renewed: walfs status shows why; walfs get -r / DIR copies all to another place"
+	}
 	switch left := int64(s.NearestEndEpoch) - int64(s.Epoch); {
 	case s.NearestEndEpoch == 0:
 		x.ok("storage", "nothing is stored yet")
 	case left <= 0:
 		x.add(failing, "storage", "what was paid for some data has ended: nodes may drop it", hint)
-	case left <= soonEpochs:
+	case left < soonEpochs:
 		x.warn("storage", hint, "some data is paid for only until epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch)
 	default:
 		x.ok("storage", "all is paid for until epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch)
