@@ -160,29 +160,29 @@ func (n *node) Rename(ctx context.Context, name string, newParent fusefs.InodeEm
 	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
 		return syscall.EINVAL
 	}
-	return n.errno("rename", n.rename(ctx, index.RenameRequest{
+	_, err := n.fs.rename(ctx, index.RenameRequest{
 		OldParent: n.ino(), OldName: []byte(name),
 		NewParent: index.Ino(newParent.EmbeddedInode().StableAttr().Ino), NewName: []byte(newName),
 		NoReplace: flags&unix.RENAME_NOREPLACE != 0,
 		Exchange:  flags&unix.RENAME_EXCHANGE != 0,
-	}))
+	})
+	return n.errno("rename", err)
 }
 
-func (n *node) rename(ctx context.Context, r index.RenameRequest) error {
-	if err := n.fs.change(); err != nil {
-		return err
+func (fs *FS) rename(ctx context.Context, r index.RenameRequest) (displaced index.Attr, err error) {
+	if err := fs.change(); err != nil {
+		return displaced, err
 	}
 	if !r.NoReplace {
-		if err := n.fs.syncBefore(ctx, &r); err != nil {
-			return err
+		if err := fs.syncBefore(ctx, &r); err != nil {
+			return displaced, err
 		}
 	}
-	displaced, err := n.fs.cfg.Index.Rename(ctx, r)
-	if err != nil {
-		return err
+	displaced, err = fs.cfg.Index.Rename(ctx, r)
+	if err == nil {
+		fs.unlink(displaced)
 	}
-	n.fs.unlink(displaced)
-	return nil
+	return displaced, err
 }
 
 // syncBefore makes a rename over a file a barrier, and brings the content of

@@ -69,26 +69,34 @@ type server struct {
 }
 
 func serve(home string) (err error) {
+	s, rebooted, err := openServer(home)
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err != nil {
+		return err
+	}
+	return s.serve(rebooted)
+}
+
+// openServer opens the parts. They have to be closed after an error too.
+func openServer(home string) (s *server, rebooted bool, err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	s := &server{blobs: &blobs{dir: filepath.Join(home, "blobs")}}
+	s = &server{blobs: &blobs{dir: filepath.Join(home, "blobs")}}
 	s.blobs.fault.Store("")
 	s.room.Store(-1)
 	if err := os.MkdirAll(s.blobs.dir, 0o700); err != nil {
-		return err
+		return s, false, err
 	}
 	if s.db, err = index.Open(ctx, index.Config{Path: filepath.Join(home, "index.db"), Log: log}); err != nil {
-		return err
+		return s, false, err
 	}
-	defer func() { err = errors.Join(err, s.db.Close()) }()
 	if _, err := s.db.Drive(ctx); errors.Is(err, index.ErrNoDrive) {
 		err = s.db.Init(ctx, index.Drive{ID: [16]byte{1}, Writer: [16]byte{2}})
 		if err != nil {
-			return err
+			return s, false, err
 		}
 	}
-	rebooted, err := s.db.Boot(ctx, os.Getenv("WALFS_TEST_BOOT"))
-	if err != nil {
-		return err
+	if rebooted, err = s.db.Boot(ctx, os.Getenv("WALFS_TEST_BOOT")); err != nil {
+		return s, false, err
 	}
 	s.staging, err = staging.Open(staging.Config{
 		Dir: filepath.Join(home, "staging"), Log: log, MarkDirty: s.db.MarkDirty,
@@ -99,14 +107,13 @@ func serve(home string) (err error) {
 		Cut: func(ctx context.Context, h index.Held) error { return s.db.Barrier(ctx, []index.Held{h}) },
 	})
 	if err != nil {
-		return err
+		return s, false, err
 	}
-	defer func() { err = errors.Join(err, s.staging.Close()) }()
 	s.keys = seal.NewKeyring(1, seal.Key{1, 2, 3})
 	timeout := 30 * time.Second
 	if os.Getenv("WALFS_TEST_TIMEOUT") != "" {
 		if timeout, err = time.ParseDuration(os.Getenv("WALFS_TEST_TIMEOUT")); err != nil {
-			return err
+			return s, false, err
 		}
 	}
 	s.fs, err = fs.New(fs.Config{
@@ -114,10 +121,17 @@ func serve(home string) (err error) {
 		Wake: func() { s.woken.Add(1) },
 		Room: fs.Room{Take: s.take, Space: func() fs.Space { return fs.Space{Total: 1 << 40, Free: 1 << 39} }},
 	})
-	if err != nil {
-		return err
+	return s, rebooted, err
+}
+
+func (s *server) close() (err error) {
+	if s.staging != nil {
+		err = s.staging.Close()
 	}
-	return s.serve(rebooted)
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
+	return err
 }
 
 func (s *server) take(n int64) error {

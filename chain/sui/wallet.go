@@ -89,6 +89,9 @@ func (w *Wallet) Address() chain.Address { return w.address }
 // Text returns the secret key in the form that WalletFromText reads. Keep it secret.
 func (w *Wallet) Text() string { return w.text }
 
+// Seed returns the secret from which WalletFromSeed makes this wallet again.
+func (w *Wallet) Seed() [32]byte { return [32]byte(w.signer.PriKey.Seed()) }
+
 // SignTransaction signs the BCS bytes of a TransactionData and returns the
 // SignatureSize bytes that Sui expects beside them.
 //

@@ -135,6 +135,10 @@ func TestNewWalletsDiffer(t *testing.T) {
 	if a.Address() == b.Address() {
 		t.Errorf("two new wallets share address %s", a.Address())
 	}
+	again, err := sui.WalletFromSeed(a.Seed())
+	if err != nil || again.Text() != a.Text() {
+		t.Errorf("the seed makes another wallet: %v", err)
+	}
 }
 
 // keyText writes payload, scheme flag first, as a suiprivkey.

@@ -28,7 +28,7 @@ type app struct {
 }
 
 func newApp(out, err io.Writer) *app {
-	a := &app{out: out, err: err, getenv: os.Getenv, self: os.Args[0], unlock: unlock{passphraseFD: -1}}
+	a := &app{out: out, err: err, getenv: os.Getenv, self: os.Args[0], unlock: unlock{pass: passphrase{fd: -1}}}
 	a.speak()
 	return a
 }
@@ -65,7 +65,7 @@ func newRootCommand(a *app) *cobra.Command {
 		SilenceUsage:      true,
 		Args:              cobra.NoArgs,
 		RunE:              needSubcommand,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -77,7 +77,7 @@ func newRootCommand(a *app) *cobra.Command {
 	flags.CountVarP(&a.verbose, "verbose", "v", "say more: -v state changes, -vv every operation")
 	a.unlock.flags(flags)
 	root.AddCommand(newInitCommand(a), newMountCommand(a), newUmountCommand(a), newStatusCommand(a), newSyncCommand(a),
-		newStatCommand(a), newRestoreCommand(a), newNodeCommand(a), newCacheCommand(a), newBlobCommand(a), newVersionCommand(a))
+		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newRestoreCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCacheCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
 	return root
 }
 

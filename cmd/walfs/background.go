@@ -80,8 +80,8 @@ func (a *app) child(h home, dir string, o mountOptions) (cmd *exec.Cmd, ready *o
 	cmd.ExtraFiles = []*os.File{write}
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	var secret *os.File
-	if a.unlock.passphrase != "" {
-		if secret, err = pipeText(a.unlock.passphrase + "\n"); err != nil {
+	if a.unlock.pass.text != "" {
+		if secret, err = pipeText(a.unlock.pass.text + "\n"); err != nil {
 			return nil, nil, errors.Join(err, log.Close(), ready.Close(), write.Close())
 		}
 		cmd.ExtraFiles = append(cmd.ExtraFiles, secret)
@@ -105,7 +105,7 @@ func (a *app) childArgs(h home, dir string, o mountOptions) []string {
 	if a.unlock.identity != "" {
 		args = append(args, "--identity", absolute(a.unlock.identity))
 	}
-	if a.unlock.passphrase != "" {
+	if a.unlock.pass.text != "" {
 		args = append(args, "--passphrase-fd", strconv.Itoa(childPassphraseFD))
 	}
 	if len(o.options) > 0 {

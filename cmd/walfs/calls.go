@@ -16,12 +16,14 @@ const (
 	opStatus      = "status"
 	opSync        = "sync"
 	opStat        = "stat"
+	opList        = "ls"
 	opNodes       = "node.list"
 	opNodeStop    = "node.stop"
 	opNodeStart   = "node.start"
 	opNodeReplace = "node.replace"
 	opNodeScrub   = "node.scrub"
 	opCacheClear  = "cache.clear"
+	opIndexCheck  = "index.check"
 	opUmount      = "umount"
 )
 
@@ -31,12 +33,14 @@ func (d *drive) calls() map[string]control.Handler {
 		opStatus:      answer(d.answerStatus),
 		opSync:        answer(d.answerSync),
 		opStat:        answer(d.answerStat),
+		opList:        answer(d.answerList),
 		opNodes:       answer(d.answerNodes),
 		opNodeStop:    answer(d.answerNodeStop),
 		opNodeStart:   answer(d.answerNodeStart),
 		opNodeReplace: answer(d.answerNodeReplace),
 		opNodeScrub:   answer(d.answerNodeScrub),
 		opCacheClear:  answer(d.answerCacheClear),
+		opIndexCheck:  answer(d.answerIndexCheck),
 	}
 }
 

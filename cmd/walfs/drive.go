@@ -114,7 +114,8 @@ func (a *app) openHomeKeys(ctx context.Context, h home, c config) (keys, error) 
 	if err != nil {
 		return keys{}, err
 	}
-	return openKeys(h.key(), h.wallet(), ids)
+	k, _, err := h.openOurs(ids)
+	return k, err
 }
 
 func (d *drive) lock(ctx context.Context) error {

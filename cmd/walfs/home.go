@@ -29,6 +29,7 @@ func (h home) lock() string     { return filepath.Join(h.dir, "lock") }
 func (h home) log() string      { return filepath.Join(h.dir, "walfs.log") }
 func (h home) boot() string     { return filepath.Join(h.dir, "boot") }
 func (h home) birth() string    { return filepath.Join(h.dir, "init.json") }
+func (h home) exported() string { return filepath.Join(h.dir, "exported.json") }
 
 // cache lies under the XDG cache folder, or in a home that was given, where a
 // second home has a cache of its own.

@@ -40,13 +40,13 @@ func (a *app) makeKeys(ctx context.Context, h home, c config, o initOptions, b b
 	if err != nil {
 		return keys{}, err
 	}
-	return openKeys(h.key(), h.wallet(), ids)
+	return openKeys(h.pair(firstPair), ids)
 }
 
 // recipients returns who can open the keys of the new drive: a passphrase alone, or the
 // identity file, which is made beside the keys unless there is one, and others.
 func (a *app) recipients(ctx context.Context, h home, c config, o initOptions) ([]seal.Recipient, error) {
-	if o.passphrase || a.unlock.byPassphrase() {
+	if o.passphrase || a.unlock.pass.given() {
 		return a.passphraseRecipient(ctx, o)
 	}
 	file := c.Identity
@@ -82,9 +82,9 @@ func (a *app) passphraseRecipient(ctx context.Context, o initOptions) ([]seal.Re
 	if len(o.recipients) > 0 {
 		return nil, usagef("age does not mix a passphrase with --recipient in one file")
 	}
-	if err := a.unlock.newPassphrase(ctx, a.UI); err != nil {
+	if err := a.unlock.pass.read(ctx, a.NewPassphrase, "new passphrase of the drive"); err != nil {
 		return nil, err
 	}
-	r, err := seal.PassphraseRecipient(a.unlock.passphrase)
+	r, err := seal.PassphraseRecipient(a.unlock.pass.text)
 	return []seal.Recipient{r}, err
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -18,87 +16,40 @@ import (
 
 // unlock says what opens the keys of a drive: the identity file beside them unless a flag says otherwise.
 type unlock struct {
-	identity       string
-	passphraseFile string
-	passphraseFD   int
-	passphrase     string // once it was read
+	identity string
+	pass     passphrase
 }
 
 func (u *unlock) flags(set *pflag.FlagSet) {
 	set.StringVar(&u.identity, "identity", "", "age identity `FILE` that opens the drive's keys (default: identity.txt in the state folder)")
-	set.StringVar(&u.passphraseFile, "passphrase-file", "", "`FILE` whose first line is the passphrase of the drive's keys")
-	set.IntVar(&u.passphraseFD, "passphrase-fd", -1, "open file `N` whose first line is the passphrase")
+	u.pass.flags(set, "", "the drive's keys")
 }
 
-// byPassphrase reports whether the flags ask for one.
-func (u *unlock) byPassphrase() bool {
-	return u.passphrase != "" || u.passphraseFile != "" || u.passphraseFD >= 0
+// file returns the identity file that opens the key files of h, or "" when a passphrase does.
+func (u *unlock) file(h home, c config) string {
+	if u.identity != "" || u.pass.given() {
+		return u.identity
+	}
+	return c.identityFile(h)
 }
 
 // identities returns what opens the key files of h.
 func (u *unlock) identities(ctx context.Context, say *ui.UI, h home, c config) ([]seal.Identity, error) {
-	file := u.identity
-	if file == "" && !u.byPassphrase() {
-		file = c.identityFile(h)
-	}
-	if file != "" {
+	if file := u.file(h, c); file != "" {
 		ids, err := seal.ReadIdentityFile(file)
 		if err != nil {
 			return nil, ui.Errorf(ui.WrongKey, "identity: %w", err)
 		}
 		return ids, nil
 	}
-	if err := u.readPassphrase(ctx, say); err != nil {
+	if err := u.pass.read(ctx, say.Passphrase, "passphrase of the drive"); err != nil {
 		return nil, err
 	}
-	id, err := seal.PassphraseIdentity(u.passphrase)
+	id, err := seal.PassphraseIdentity(u.pass.text)
 	if err != nil {
 		return nil, ui.Errorf(ui.WrongKey, "%w", err)
 	}
 	return []seal.Identity{id}, nil
-}
-
-// readPassphrase reads the passphrase once, from where the flags say, else from the terminal.
-func (u *unlock) readPassphrase(ctx context.Context, say *ui.UI) (err error) {
-	switch {
-	case u.passphrase != "":
-		return nil
-	case u.passphraseFile != "":
-		f, err := os.Open(u.passphraseFile)
-		if err != nil {
-			return ui.Errorf(ui.WrongKey, "passphrase: %w", err)
-		}
-		return u.firstLine(f)
-	case u.passphraseFD >= 0:
-		return u.firstLine(os.NewFile(uintptr(u.passphraseFD), "passphrase"))
-	}
-	u.passphrase, err = say.Passphrase(ctx, "passphrase of the drive")
-	return err
-}
-
-// maxPassphrase is how much of a passphrase file is read, in bytes.
-const maxPassphrase = 4096
-
-func (u *unlock) firstLine(f *os.File) error {
-	text, err := io.ReadAll(io.LimitReader(f, maxPassphrase))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return ui.Errorf(ui.WrongKey, "passphrase: %w", err)
-	}
-	u.passphrase, _, _ = strings.Cut(string(text), "\n")
-	u.passphrase = strings.TrimSuffix(u.passphrase, "\r")
-	if u.passphrase == "" {
-		return ui.Errorf(ui.WrongKey, "passphrase is empty")
-	}
-	return nil
-}
-
-// newPassphrase asks twice, unless the flags say where the passphrase stands.
-func (u *unlock) newPassphrase(ctx context.Context, say *ui.UI) (err error) {
-	if u.byPassphrase() {
-		return u.readPassphrase(ctx, say)
-	}
-	u.passphrase, err = say.NewPassphrase(ctx, "new passphrase of the drive")
-	return err
 }
 
 // keys is what a drive's owner has: the drive keys and the wallet.
@@ -108,24 +59,27 @@ type keys struct {
 	wallet *sui.Wallet
 }
 
+// file returns what a key file of k holds.
+func (k keys) file() seal.KeyFile { return seal.KeyFile{Drive: k.drive, Keys: k.ring.Keys()} }
+
 // openKeys reads key file and wallet.
-func openKeys(keyFile, walletFile string, ids []seal.Identity) (keys, error) {
-	file, err := seal.ReadKeyFile(keyFile, ids)
+func openKeys(p keyPair, ids []seal.Identity) (keys, error) {
+	file, err := seal.ReadKeyFile(p.key, ids)
 	if err != nil {
-		return keys{}, keyError(keyFile, err)
+		return keys{}, keyError(p.key, err)
 	}
 	ring, err := file.Keyring()
 	if err != nil {
-		return keys{}, fmt.Errorf("%s: %w", keyFile, err)
+		return keys{}, fmt.Errorf("%s: %w", p.key, err)
 	}
-	text, err := seal.ReadSecret(walletFile, ids)
+	text, err := seal.ReadSecret(p.wallet, ids)
 	if err != nil {
-		return keys{}, keyError(walletFile, err)
+		return keys{}, keyError(p.wallet, err)
 	}
 	defer clear(text)
 	wallet, err := sui.WalletFromText(strings.TrimSpace(string(text)))
 	if err != nil {
-		return keys{}, fmt.Errorf("%s: %w", walletFile, err)
+		return keys{}, fmt.Errorf("%s: %w", p.wallet, err)
 	}
 	return keys{drive: file.Drive, ring: ring, wallet: wallet}, nil
 }
@@ -136,7 +90,7 @@ func keyError(file string, err error) error {
 			WithHint("put it back from where you keep a copy")
 	}
 	if errors.Is(err, seal.ErrWrongKey) {
-		return ui.Errorf(ui.WrongKey, "%w", err).WithHint("--identity, --passphrase-file or --passphrase-fd say what opens it")
+		return ui.Errorf(ui.WrongKey, "%w", err).WithHint("--identity, --passphrase-file, -fd or -command say what opens it; walfs key list shows what can")
 	}
 	return explain(err)
 }

@@ -21,6 +21,7 @@ type restoreOptions struct {
 	network string
 	key     string
 	wallet  string
+	sheet   string
 }
 
 // restored is what restore prints.
@@ -36,11 +37,12 @@ type restored struct {
 func newRestoreCommand(a *app) *cobra.Command {
 	var o restoreOptions
 	cmd := &cobra.Command{
-		Use:   "restore --network DIR --key-file FILE [--identity FILE] [--wallet FILE]",
+		Use:   "restore --network DIR (--key-file FILE [--wallet FILE] [--identity FILE] | --sheet FILE)",
 		Short: "Rebuild a drive from ledger, nodes and keys in a new state folder",
 		Long: "Restore makes a state folder from the newest certified generation of a drive. The network\n" +
 			"folder is used where it is. This machine becomes the drive's writer: the one before, if it\n" +
-			"still runs, turns read-only.",
+			"still runs, turns read-only. Keys from a recovery sheet are locked anew: to an identity file in\n" +
+			"the state folder, or to the passphrase that the flags give.",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.restore(cmd.Context(), o)
@@ -58,10 +60,12 @@ func newRestoreCommand(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&o.network, "network", "", "network `DIR` with the ledger and the nodes of the drive")
 	flags.StringVar(&o.key, "key-file", "", "`FILE` with the drive key (key.age)")
-	flags.StringVar(&o.wallet, "wallet", "", "`FILE` with the wallet (default: wallet.age beside the key file)")
-	for _, name := range []string{"network", "key-file"} {
-		_ = cmd.MarkFlagRequired(name) // fails only for a flag that is not there
-	}
+	flags.StringVar(&o.wallet, "wallet", "", "`FILE` with the wallet (default: wallet… beside the key file)")
+	flags.StringVar(&o.sheet, "sheet", "", "recovery sheet `FILE`, as key export --sheet wrote it or typed from paper")
+	_ = cmd.MarkFlagRequired("network") // fails only for a flag that is not there
+	cmd.MarkFlagsOneRequired("key-file", "sheet")
+	cmd.MarkFlagsMutuallyExclusive("key-file", "sheet")
+	cmd.MarkFlagsMutuallyExclusive("wallet", "sheet")
 	return cmd
 }
 
@@ -88,7 +92,13 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		return r, ui.Errorf(ui.Failed, "no network in %s: %w", o.network, err)
 	}
 	if o.wallet == "" {
-		o.wallet = filepath.Join(filepath.Dir(o.key), "wallet.age")
+		o.wallet = walletBeside(o.key)
+	}
+	var typed keys
+	if o.sheet != "" {
+		if typed, err = openSheet(o.sheet); err != nil {
+			return r, err
+		}
 	}
 	if err := h.make(); err != nil {
 		return r, err
@@ -98,13 +108,18 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		return r, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	c, err := a.adopt(h, o)
+	c, err := a.adopt(ctx, h, o, typed)
 	if err != nil {
 		return r, err
 	}
 	k, err := a.openHomeKeys(ctx, h, c)
 	if err != nil {
 		return r, err
+	}
+	if o.sheet != "" {
+		if err := sameAs(k, typed); err != nil {
+			return r, ui.Errorf(ui.WrongKey, "%s holds other keys than the sheet", h.dir).WithHint("name a new folder with --home")
+		}
 	}
 	report, err := a.replay(ctx, h, c, k)
 	if err != nil {
@@ -116,23 +131,56 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 	}, nil
 }
 
-// adopt copies the keys into the new state folder, after a look whether they open.
-func (a *app) adopt(h home, o restoreOptions) (config, error) {
-	files := map[string]string{h.key(): o.key, h.wallet(): o.wallet}
-	if a.unlock.identity != "" {
-		files[h.identity()] = a.unlock.identity
-	}
-	for to, from := range files {
-		if err := copyPrivate(to, from); err != nil {
+// adopt brings the keys into the new state folder, and makes its settings.
+func (a *app) adopt(ctx context.Context, h home, o restoreOptions, typed keys) (config, error) {
+	if o.sheet != "" {
+		if err := a.lockAnew(ctx, h, typed); err != nil {
 			return config{}, err
 		}
+	} else if err := a.copyHome(h, o); err != nil {
+		return config{}, err
 	}
-	a.unlock.identity = ""
 	c := config{Network: absolute(o.network)}
 	if err := saveConfig(h, c); err != nil {
 		return c, err
 	}
 	return loadConfig(h, a.getenv)
+}
+
+// lockAnew locks keys from a sheet. Files that a restore before this one wrote stay.
+func (a *app) lockAnew(ctx context.Context, h home, typed keys) error {
+	if err := a.copyIdentity(h); err != nil {
+		return err
+	}
+	pairs, err := h.pairs()
+	if err != nil || len(pairs) > 0 {
+		return err
+	}
+	recipients, err := a.recipients(ctx, h, config{}, initOptions{})
+	if err != nil {
+		return err
+	}
+	return h.pair(firstPair).write(typed, recipients)
+}
+
+// copyHome copies the key files.
+func (a *app) copyHome(h home, o restoreOptions) error {
+	for to, from := range map[string]string{h.key(): o.key, h.wallet(): o.wallet} {
+		if err := copyPrivate(to, from); err != nil {
+			return err
+		}
+	}
+	return a.copyIdentity(h)
+}
+
+// copyIdentity copies the identity file that was named, if one was, and uses the copy from then on.
+func (a *app) copyIdentity(h home) error {
+	from := a.unlock.identity
+	a.unlock.identity = ""
+	if from == "" {
+		return nil
+	}
+	return copyPrivate(h.identity(), from)
 }
 
 // copyPrivate copies a small file with secrets. One that is there already must be the same.

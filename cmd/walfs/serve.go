@@ -101,7 +101,7 @@ func limitMemory(c config) {
 
 // kernel returns what the file system is mounted with.
 func (o mountOptions) kernel(dir string, d *drive) drivefs.MountOptions {
-	m := drivefs.MountOptions{Dir: dir, Name: fmt.Sprintf("walfs-%x", d.about.ID[:4]), Debug: d.log.Enabled(context.Background(), slog.LevelDebug)}
+	m := drivefs.MountOptions{Dir: dir, Name: mountName(fmt.Sprintf("%x", d.about.ID)), Debug: d.log.Enabled(context.Background(), slog.LevelDebug)}
 	for _, option := range o.options {
 		switch option {
 		case "allow_other":
@@ -114,6 +114,9 @@ func (o mountOptions) kernel(dir string, d *drive) drivefs.MountOptions {
 	}
 	return m
 }
+
+// mountName is what df calls the mount of a drive: by the first digits of its ID.
+func mountName(drive string) string { return "walfs-" + drive[:min(8, len(drive))] }
 
 // checkWriter asks the ledger whether this machine may still write. A ledger that does not
 // answer is asked again by the committer.

@@ -40,6 +40,7 @@ type status struct {
 	Epoch           walrus.Epoch `json:"epoch"`
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
 	Balance         uint64       `json:"wal_balance_frost"`
+	KeysExported    bool         `json:"keys_exported"`
 	LastError       string       `json:"last_error,omitempty"`
 	Problems        []string     `json:"problems"`
 }
@@ -93,6 +94,7 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		PendingJobs: at.Jobs, Segments: at.InFlight, Generation: at.Generation, LastError: at.LastError,
 		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
 	}
+	s.KeysExported = d.home.keysExported()
 	where := d.mounted()
 	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
 	if where.readOnly != nil {
@@ -244,6 +246,9 @@ func (a *app) showStatus(s status) error {
 		row("epoch", "%d", s.Epoch)
 	} else {
 		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
+	}
+	if !s.KeysExported {
+		row("keys", "never exported: %s key export", a.self)
 	}
 	for _, problem := range s.Problems {
 		row("problem", "%s", problem)

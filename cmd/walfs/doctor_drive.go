@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+
+	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/commit"
+)
+
+// indexHealth is the answer of opIndexCheck.
+type indexHealth struct {
+	Problems []string `json:"problems"`
+}
+
+func (d *drive) answerIndexCheck(ctx context.Context, _ nothing, _ func(any) error) (indexHealth, error) {
+	problems, err := d.index.Check(ctx)
+	return indexHealth{Problems: problems}, err
+}
+
+func (x *examination) index(found indexHealth) {
+	for _, problem := range found.Problems {
+		x.add(failing, "index", problem, "walfs restore rebuilds the index from the network in a new state folder")
+	}
+	if len(found.Problems) == 0 {
+		x.ok("index", "sound")
+	}
+}
+
+func (x *examination) mount(s status) {
+	switch {
+	case s.ReadOnly:
+		x.warn("mount", "", "mounted read-only at %s", s.Mountpoint)
+	case s.Mounted:
+		x.ok("mount", "mounted at %s", s.Mountpoint)
+	default:
+		x.ok("mount", "not mounted")
+	}
+}
+
+// nodes compares the shards that are up with what storing and reading need.
+func (x *examination) nodes(s status) {
+	up, shards, names := 0, 0, 0
+	for _, n := range s.Nodes {
+		shards += n.Shards
+		if n.State == "up" {
+			up += n.Shards
+			names++
+		}
+	}
+	const hint = "walfs node list shows them; walfs node start NAME takes one up"
+	g := walrus.Geometry{Shards: shards}
+	switch {
+	case up < g.SourcePrimary():
+		x.add(failing, "nodes", "too few are up to read what is not on this machine", hint)
+	case !g.IsQuorum(up):
+		x.add(failing, "nodes", "too few are up to store anything; what is written waits on this machine", hint)
+	case names < len(s.Nodes):
+		x.warn("nodes", hint, "%d of %d are up, in epoch %d", names, len(s.Nodes), s.Epoch)
+	default:
+		x.ok("nodes", "all %d are up, in epoch %d", names, s.Epoch)
+	}
+}
+
+// soonEpochs is how many epochs before its end storage gets a warning. A drive that is
+// mounted has renewed it by then.
+const soonEpochs = commit.DefaultEpochs / 4
+
+// expiry tells how long what is stored is paid for.
+func (x *examination) expiry(s status) {
+	hint := "a drive that is mounted renews it"
+	if s.Mounted {
+		hint = "it is not renewed: walfs status shows why; walfs get -r / DIR copies all to another place"
+	}
+	switch left := int64(s.NearestEndEpoch) - int64(s.Epoch); {
+	case s.NearestEndEpoch == 0:
+		x.ok("storage", "nothing is stored yet")
+	case left <= 0:
+		x.add(failing, "storage", "what was paid for some data has ended: nodes may drop it", hint)
+	case left < soonEpochs:
+		x.warn("storage", hint, "some data is paid for only until epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch)
+	default:
+		x.ok("storage", "all is paid for until epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch)
+	}
+	if s.FreeBytes == 0 {
+		x.add(failing, "quota", "nothing more can be written", "make room on the disks of the state folder and the nodes")
+	} else {
+		x.ok("quota", "%s can still be written", ui.Size(s.FreeBytes))
+	}
+}

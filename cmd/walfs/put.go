@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walfs/walfs/cmd/internal/control"
+	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/commit"
+)
+
+func newPutCommand(a *app) *cobra.Command {
+	var recursive bool
+	cmd := &cobra.Command{
+		Use:   "put SRC [PATH]",
+		Short: "Copy files into the drive, mounted or not",
+		Long: "Put copies a file to PATH in the drive, or into it where it is a folder; to the root without PATH.\n" +
+			"It needs no FUSE: where the drive is not mounted it opens it itself. What it has copied is staged,\n" +
+			"safe on this machine; walfs sync stores it on the nodes. A file that is there is replaced when the\n" +
+			"new one is whole. Permissions and times are kept; device nodes and sockets are left out, with exit code 3.",
+		Args: arguments(1, "SRC", "PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := "/"
+			if len(args) > 1 {
+				path = args[1]
+			}
+			return a.put(cmd.Context(), args[0], path, recursive)
+		},
+	}
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy folders with all that is in them")
+	return cmd
+}
+
+func (a *app) put(ctx context.Context, src, path string, recursive bool) (err error) {
+	info, err := os.Lstat(src)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() && !recursive {
+		return ui.Errorf(ui.Usage, "%s is a folder", ui.Clean(src)).WithHint("-r copies it")
+	}
+	h, err := a.home()
+	if err != nil {
+		return err
+	}
+	if err := a.checkHome(h); err != nil {
+		return err
+	}
+	c := copier{app: a, tree: folderTree("/"), size: info.Size()}
+	client, err := control.Dial(ctx, h.dir)
+	switch {
+	case err == nil:
+		return a.putMounted(ctx, client, &c, src, path)
+	case errors.Is(err, control.ErrNotRunning):
+		return a.putOpened(ctx, h, &c, src, path)
+	}
+	return err
+}
+
+// putMounted copies to the files below the mount point.
+func (a *app) putMounted(ctx context.Context, client *control.Client, c *copier, src, path string) error {
+	l := &line{call: client.Call, close: client.Close, mounted: true}
+	var s status
+	inner, err := l.inside(ctx, path)
+	if err == nil {
+		err = l.call(ctx, opStatus, nothing{}, nil, &s)
+	}
+	if err = errors.Join(err, l.close()); err != nil {
+		return err
+	}
+	root, name, err := openDest(filepath.Join(s.Mountpoint, string(inner)), absolute(src))
+	if err != nil {
+		return err
+	}
+	c.sink = folderSink(root)
+	return errors.Join(a.putInto(ctx, c, src, name), root.Close())
+}
+
+// putOpened opens the drive and copies into it.
+func (a *app) putOpened(ctx context.Context, h home, c *copier, src, path string) (err error) {
+	d, err := a.openDrive(ctx, h, a.Logger())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	fsys, err := d.recover(ctx)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, fsys.Stop)
+	defer func() {
+		stop()
+		err = errors.Join(err, fsys.Close(context.WithoutCancel(ctx)))
+	}()
+	if err := d.committer.Reconcile(ctx); errors.Is(err, commit.ErrTakenOver) {
+		return err // what is staged here would never be stored
+	}
+	to := filepath.Join("/", path)
+	attr, err := d.index.Resolve(ctx, to)
+	if err == nil && attr.IsDir() {
+		to = filepath.Join(to, filepath.Base(absolute(src)))
+	} else if strings.HasSuffix(path, "/") {
+		return noFolder(path)
+	}
+	c.sink = (&driveWriter{d: d, fsys: fsys}).sink()
+	return a.putInto(ctx, c, src, to)
+}
+
+func (a *app) putInto(ctx context.Context, c *copier, src, to string) error {
+	c.progress = a.Progress("put", "files")
+	defer c.progress.End()
+	return c.run(ctx, "put", absolute(src), to)
+}

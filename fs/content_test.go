@@ -1,0 +1,134 @@
+package fs_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/walfs/walfs/fs"
+	"github.com/walfs/walfs/index"
+)
+
+// unmounted opens a file system that no kernel knows.
+func unmounted(t *testing.T, home string) *server {
+	t.Helper()
+	s, rebooted, err := openServer(home)
+	if err == nil {
+		_, err = s.fs.Recover(ctx, rebooted)
+	}
+	if err != nil {
+		t.Fatal(errors.Join(err, s.close()))
+	}
+	return s
+}
+
+func (s *server) shut(t *testing.T) {
+	t.Helper()
+	if err := errors.Join(s.fs.Close(ctx), s.close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// write makes a file without the kernel.
+func (s *server) write(t *testing.T, name string, text []byte) {
+	t.Helper()
+	c, err := s.fs.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte(name), Mode: 0o100600, UID: 7, GID: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WriteAt(ctx, text, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Finish(ctx, 0o640, 1_000_000_006), c.Close(ctx)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *server) read(t *testing.T, name string) []byte {
+	t.Helper()
+	attr, err := s.db.Lookup(ctx, index.Root, []byte(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.fs.Open(ctx, attr.Ino)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := make([]byte, attr.Size+1)
+	n, err := c.ReadAt(ctx, text, 0)
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("read to the end: %v, want EOF", err)
+	}
+	if err := c.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	return text[:n]
+}
+
+func TestContent(t *testing.T) {
+	home := t.TempDir()
+	s := unmounted(t, home)
+	old, text := []byte("old"), bytes.Repeat([]byte("walfs"), 300_000)
+	s.write(t, "file", old)
+	s.write(t, "temp", text)
+	if _, err := s.fs.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte("temp"), Mode: 0o100600}); !errors.Is(err, index.ErrExist) {
+		t.Errorf("Create over a file: %v, want ErrExist", err)
+	}
+	displaced, err := s.db.Lookup(ctx, index.Root, []byte("file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.fs.Rename(ctx, index.RenameRequest{OldParent: index.Root, OldName: []byte("temp"), NewParent: index.Root, NewName: []byte("file")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.Get(ctx, displaced.Ino); !errors.Is(err, index.ErrNotExist) || s.staging.Has(displaced.Ino) {
+		t.Errorf("what the rename displaced is still there: %v", err)
+	}
+	if got := s.read(t, "file"); !bytes.Equal(got, text) {
+		t.Errorf("%d bytes differ from the %d that were written", len(got), len(text))
+	}
+	s.shut(t)
+
+	s = unmounted(t, home)
+	defer s.shut(t)
+	if got := s.read(t, "file"); !bytes.Equal(got, text) {
+		t.Errorf("after opening again: %d bytes differ from the %d that were written", len(got), len(text))
+	}
+	attr, err := s.db.Lookup(ctx, index.Root, []byte("file"))
+	if err != nil || attr.Mode != 0o100640 || attr.Mtime != 1_000_000_006 || attr.UID != 7 || attr.GID != 8 || attr.Size != int64(len(text)) {
+		t.Errorf("attributes %+v, %v", attr, err)
+	}
+	if err := s.fs.Remove(ctx, index.Root, []byte("file")); err != nil || s.staging.Has(attr.Ino) {
+		t.Errorf("Remove: %v, staged: %v", err, s.staging.Has(attr.Ino))
+	}
+}
+
+func TestContentRefused(t *testing.T) {
+	s := unmounted(t, t.TempDir())
+	defer s.shut(t)
+	s.write(t, "file", []byte("x"))
+	s.room.Store(10)
+	c, err := s.fs.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte("large"), Mode: 0o100600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WriteAt(ctx, make([]byte, 11), 0); !errors.Is(err, fs.ErrNoRoom) {
+		t.Errorf("WriteAt without room: %v, want ErrNoRoom", err)
+	}
+	if err := c.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	s.fs.SetReadOnly(true)
+	_, err = s.fs.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte("new"), Mode: 0o100600})
+	for what, err := range map[string]error{
+		"Create": err,
+		"Remove": s.fs.Remove(ctx, index.Root, []byte("file")),
+		"Rename": s.fs.Rename(ctx, index.RenameRequest{OldParent: index.Root, OldName: []byte("file"), NewParent: index.Root, NewName: []byte("new")}),
+	} {
+		if !errors.Is(err, fs.ErrReadOnly) {
+			t.Errorf("%s on a read-only drive: %v, want ErrReadOnly", what, err)
+		}
+	}
+}
