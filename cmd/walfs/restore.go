@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,9 @@ type restoreOptions struct {
 	key     string
 	wallet  string
 	sheet   string
+	text    string // of at
+	at      keep.At
+	read    bool // only
 }
 
 // restored is what restore prints.
@@ -29,6 +34,8 @@ type restored struct {
 	Drive      string   `json:"drive"`
 	Home       string   `json:"home"`
 	Generation uint64   `json:"generation"`
+	Time       string   `json:"time,omitempty"` // when it was packed, as RFC 3339
+	ReadOnly   bool     `json:"read_only"`
 	Inodes     int64    `json:"inodes"`
 	Bytes      int64    `json:"bytes"`
 	Problems   []string `json:"problems"`
@@ -42,7 +49,9 @@ func newRestoreCommand(a *app) *cobra.Command {
 		Long: "Restore makes a state folder from the newest certified generation of a drive. The network\n" +
 			"folder is used where it is. This machine becomes the drive's writer: the one before, if it\n" +
 			"still runs, turns read-only. Keys from a recovery sheet are locked anew: to an identity file in\n" +
-			"the state folder, or to the passphrase that the flags give.",
+			"the state folder, or to the passphrase that the flags give.\n\n" +
+			"With --at or --read-only the drive stays with its writer: what is restored can be mounted\n" +
+			"and read.",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.restore(cmd.Context(), o)
@@ -50,7 +59,7 @@ func newRestoreCommand(a *app) *cobra.Command {
 				return err
 			}
 			if err := a.result("restore", r, func() error {
-				return a.Print("restored generation %d: %d files and folders, %s; %s mount DIR mounts it", r.Generation, r.Inodes, ui.Size(r.Bytes), a.self)
+				return a.Print("restored generation %d%s: %d files and folders, %s; %s mount DIR mounts it", r.Generation, r.when(), r.Inodes, ui.Size(r.Bytes), a.self)
 			}); err != nil {
 				return err
 			}
@@ -62,11 +71,29 @@ func newRestoreCommand(a *app) *cobra.Command {
 	flags.StringVar(&o.key, "key-file", "", "`FILE` with the drive key (key.age)")
 	flags.StringVar(&o.wallet, "wallet", "", "`FILE` with the wallet (default: wallet… beside the key file)")
 	flags.StringVar(&o.sheet, "sheet", "", "recovery sheet `FILE`, as key export --sheet wrote it or typed from paper")
+	flags.StringVar(&o.text, "at", "", "older `GENERATION`, or the last one before a TIME such as 2026-03-01 or \"2026-03-01 14:30\"; only to be read")
+	flags.BoolVar(&o.read, "read-only", false, "leave the drive to its writer")
 	_ = cmd.MarkFlagRequired("network") // fails only for a flag that is not there
 	cmd.MarkFlagsOneRequired("key-file", "sheet")
 	cmd.MarkFlagsMutuallyExclusive("key-file", "sheet")
 	cmd.MarkFlagsMutuallyExclusive("wallet", "sheet")
 	return cmd
+}
+
+// when says of which time an older generation is.
+func (r restored) when() string {
+	if r.Time == "" || !r.ReadOnly {
+		return ""
+	}
+	return " of " + r.Time + ", to be read only"
+}
+
+// timeOf writes a time down; "" for none.
+func timeOf(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
 }
 
 // err warns of what could not be restored as it was.
@@ -81,6 +108,9 @@ func (r restored) err(a *app) error {
 }
 
 func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err error) {
+	if o.at, err = parseAt(o.text); err != nil {
+		return r, err
+	}
 	h, err := a.home()
 	if err != nil {
 		return r, err
@@ -121,12 +151,12 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 			return r, ui.Errorf(ui.WrongKey, "%s holds other keys than the sheet", h.dir).WithHint("name a new folder with --home")
 		}
 	}
-	report, err := a.replay(ctx, h, c, k)
+	report, err := a.replay(ctx, h, c, k, o)
 	if err != nil {
 		return r, err
 	}
 	return restored{
-		Drive: hex.EncodeToString(report.Drive[:]), Home: h.dir, Generation: report.Generation,
+		Drive: hex.EncodeToString(report.Drive[:]), Home: h.dir, Generation: report.Generation, Time: timeOf(report.Time), ReadOnly: o.read || o.text != "",
 		Inodes: report.Inodes, Bytes: report.Bytes, Problems: append([]string{}, report.Problems...),
 	}, nil
 }
@@ -202,7 +232,7 @@ func copyPrivate(to, from string) error {
 }
 
 // replay rebuilds the index from the network.
-func (a *app) replay(ctx context.Context, h home, c config, k keys) (report keep.Report, err error) {
+func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOptions) (report keep.Report, err error) {
 	net, err := c.openNetwork(ctx, h, a.Logger())
 	if err != nil {
 		return report, err
@@ -221,6 +251,26 @@ func (a *app) replay(ctx context.Context, h home, c config, k keys) (report keep
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	report, err = keep.Restore(ctx, keep.RestoreConfig{
 		Ledger: ledger, Blobs: blobs, Keys: k.ring, Drive: k.drive, Path: h.index(), Staging: dir, Log: a.Logger(),
+		ReadOnly: o.read || o.text != "", At: o.at,
 	})
+	if errors.Is(err, keep.ErrNoGeneration) {
+		return report, ui.Errorf(ui.Failed, "%w: %s", err, o.text)
+	}
 	return report, wrapf(err, "rebuild the index")
+}
+
+// parseAt reads the number of a generation or a time, in local time unless it says otherwise.
+func parseAt(text string) (at keep.At, err error) {
+	if text == "" {
+		return at, nil
+	}
+	if at.Generation, err = strconv.ParseUint(text, 10, 64); err == nil && at.Generation > 0 {
+		return at, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+		if at.Time, err = time.ParseInLocation(layout, text, time.Local); err == nil {
+			return at, nil
+		}
+	}
+	return keep.At{}, ui.Errorf(ui.Usage, "--at %s is neither a generation nor a time", text).WithHint("such as 12, 2026-03-01 or \"2026-03-01 14:30\"")
 }
