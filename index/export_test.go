@@ -91,3 +91,10 @@ func NameFrame(list ...NameRow) []byte {
 	e.names(list)
 	return e.b
 }
+
+// HeadFrame is the rows of the first frame.
+func HeadFrame(h FullHead) []byte {
+	e := encoder{b: []byte{fullHead}}
+	e.fullHead(h)
+	return e.b
+}

@@ -156,10 +156,8 @@ func (f *fullWriter) frame(kind byte, rows []byte) {
 }
 
 func (f *fullWriter) head(h FullHead) {
-	e := encoder{b: append([]byte(nil), h.Drive[:]...)}
-	for _, n := range []uint64{h.Generation, h.Last, uint64(h.NextIno), h.Inodes} {
-		e.uint(n)
-	}
+	var e encoder
+	e.fullHead(h)
 	f.frame(fullHead, e.b)
 }
 
@@ -271,6 +269,13 @@ func (f *fullWriter) names() error {
 		flush()
 	}
 	return err
+}
+
+func (e *encoder) fullHead(h FullHead) {
+	e.b = append(e.b, h.Drive[:]...)
+	for _, n := range []uint64{h.Generation, h.Last, uint64(h.NextIno), h.Inodes} {
+		e.uint(n)
+	}
 }
 
 func (e *encoder) fullSegments(list []FullSegment) {

@@ -2,6 +2,7 @@ package index_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -110,6 +111,32 @@ func TestFullRows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFullGolden pins the rows of a snapshot that no trailer has, laid out by
+// hand as ARCHITECTURE.md says.
+func TestFullGolden(t *testing.T) {
+	waits := index.FullSegment{Number: 301, Generation: 300, Part: 1, Parts: 2}
+	known := index.FullSegment{Number: 302, Generation: 302, Parts: 1, Announced: 303,
+		Blob: blobOf(0xb1), Object: blobOf(0x0b), Size: 1000, EndEpoch: 27, Header: [64]byte{0: 0xaa, 63: 0xbb}}
+	want := "02" + "02" + "ad02" + "01" + "01" + "02" + "00" +
+		"01" + "00" + "00" + "01" + "af02" + strings.Repeat("b1", 32) + strings.Repeat("0b", 32) + "e807" + "1b" +
+		"aa" + strings.Repeat("00", 62) + "bb"
+	if got := hex.EncodeToString(index.SegmentFrame(waits, known)); got != want {
+		t.Errorf("segments\n got %s\nwant %s", got, want)
+	}
+	head := index.FullHead{Drive: [16]byte{0xd1, 15: 0xd2}, Generation: 300, Last: 302, NextIno: 70, Inodes: 5}
+	want = "01" + "d1" + strings.Repeat("00", 14) + "d2" + "ac02" + "ae02" + "46" + "05"
+	if got := hex.EncodeToString(index.HeadFrame(head)); got != want {
+		t.Errorf("head\n got %s\nwant %s", got, want)
+	}
+}
+
+func blobOf(b byte) (id [32]byte) {
+	for i := range id {
+		id[i] = b
+	}
+	return id
 }
 
 // TestFullDamaged changes every byte of a snapshot, and cuts it at every length.
