@@ -142,3 +142,43 @@ func BenchmarkCut2000(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// BenchmarkFull makes a full snapshot of a tree of 100,000 files in folders of
+// 100, and an index of that.
+func BenchmarkFull(b *testing.B) {
+	const folders, files = 1000, 100
+	db := open(b)
+	defer closeDB(b, db)
+	c := &committer{t: b, db: db}
+	var packed []index.Packed
+	for i := range folders {
+		dir := create(b, db, index.Root, fmt.Sprintf("folder %04d", i), dirMode)
+		for k := range files {
+			a := create(b, db, dir.Ino, fmt.Sprintf("a file number %04d.txt", k), fileMode)
+			packed = append(packed, index.Packed{Ino: a.Ino, Version: 1, Size: 4096, Mtime: 5,
+				Ops: []index.Op{{Len: 4096, Segment: 1, Pos: int64(len(packed)) % 100 * 4096}}})
+		}
+	}
+	c.both(packed...)
+	certify(b, db, 1)
+	var snapshot []byte
+	b.Run("encode", func(b *testing.B) {
+		for b.Loop() {
+			_, s, err := db.EncodeFull(ctx)
+			if err != nil {
+				b.Fatal(err)
+			}
+			snapshot = s
+		}
+		b.ReportMetric(float64(len(snapshot))/(folders*files), "bytes/file")
+	})
+	b.Run("restore", func(b *testing.B) {
+		for b.Loop() {
+			db, report, err := applyFull(b, snapshot)
+			if err != nil || report.Inodes != folders*(files+1)+1 || len(report.Problems) > 0 {
+				b.Fatalf("%v, %+v", err, report)
+			}
+			closeDB(b, db)
+		}
+	})
+}
