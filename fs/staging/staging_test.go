@@ -659,3 +659,34 @@ func TestLoadMap(t *testing.T) {
 		}
 	}
 }
+
+// TestCutVouches wants data to be on stable storage before a cut lets the index
+// vouch for it, though nobody asked for a sync.
+func TestCutVouches(t *testing.T) {
+	synced, cut := 0, 0
+	d, err := Open(Config{
+		Dir:       t.TempDir(),
+		MarkDirty: func(context.Context, index.Ino, uint64) (uint64, error) { return 1, nil },
+		Cut: func(context.Context, index.Held) error {
+			if cut++; synced != 2 { // data, and the name of the file
+				t.Errorf("%d syncs before the index vouches", synced)
+			}
+			return nil
+		},
+	})
+	must(t, err)
+	d.disk.fault = func(op string) error {
+		if op == "sync" || op == "syncDir" {
+			synced++
+		}
+		return nil
+	}
+	f := d.mustFile(t, 1, Shape{Size: 100000, Base: 100000})
+	defer f.Release()
+	_, err = f.WriteAt(ctx, make([]byte, BlockSize), 0, nil)
+	must(t, err)
+	must(t, f.Truncate(ctx, 50000))
+	if cut != 1 {
+		t.Errorf("%d cuts, want 1", cut)
+	}
+}
