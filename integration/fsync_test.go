@@ -27,6 +27,28 @@ func TestFsyncIsHonest(t *testing.T) {
 	}
 }
 
+// TestReplacingIsSynced replaces files by symbolic links: what was there goes
+// for good, so the index has to have it on the disk before.
+func TestReplacingIsSynced(t *testing.T) {
+	needFUSE(t)
+	needTool(t, "strace")
+	const calls = 20
+	d := newDrive(t)
+	d.mount()
+	for i := range calls {
+		must(t, os.WriteFile(d.path(fmt.Sprint("file", i)), []byte("safe"), 0o644))
+		must(t, os.Symlink("elsewhere", d.path(fmt.Sprint("link", i))))
+	}
+	_, logged := traceSyncs(t, d, func() {
+		for i := range calls {
+			must(t, os.Rename(d.path(fmt.Sprint("link", i)), d.path(fmt.Sprint("file", i))))
+		}
+	})
+	if logged < calls {
+		t.Errorf("%d files were replaced with %d syncs of the index", calls, logged)
+	}
+}
+
 // countSyncs mounts under strace, lets a client fsync calls times, one after
 // the other, and reports what was synced too rarely.
 func countSyncs(t *testing.T, bin string, calls int) error {
@@ -34,6 +56,29 @@ func countSyncs(t *testing.T, bin string, calls int) error {
 	d := newDrive(t)
 	d.bin = bin
 	d.mount()
+	f, err := os.Create(d.path("file"))
+	must(t, err)
+	block := make([]byte, 4096)
+	staged, logged := traceSyncs(t, d, func() {
+		for i := range calls {
+			block[0] = byte(i)
+			_, err := f.WriteAt(block, int64(i)*4096)
+			must(t, err)
+			must(t, f.Sync())
+		}
+		must(t, f.Close())
+	})
+	t.Logf("%d client fsyncs: %d syncs of staging, %d of the index", calls, staged, logged)
+	if staged < calls || logged < calls {
+		return fmt.Errorf("%d client fsyncs gave %d syncs of staging and %d of the index", calls, staged, logged)
+	}
+	return nil
+}
+
+// traceSyncs counts the daemon's syncs of staging files and of the index while
+// work runs, and kills the daemon.
+func traceSyncs(t *testing.T, d *drive, work func()) (staged, logged int) {
+	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")
 	tracer := exec.Command("strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", trace, "-p", fmt.Sprint(d.daemon.Process.Pid))
 	must(t, tracer.Start())
@@ -41,28 +86,13 @@ func countSyncs(t *testing.T, bin string, calls int) error {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.daemon.Process.Pid))
 		return err == nil && !strings.Contains(string(status), "TracerPid:\t0\n")
 	})
-	f, err := os.Create(d.path("file"))
-	must(t, err)
-	block := make([]byte, 4096)
-	for i := range calls {
-		block[0] = byte(i)
-		_, err := f.WriteAt(block, int64(i)*4096)
-		must(t, err)
-		must(t, f.Sync())
-	}
-	must(t, f.Close())
+	work()
 	_ = tracer.Process.Signal(os.Interrupt)
 	_ = tracer.Wait()
 	d.kill()
 	staged, logged, err := readTrace(trace, d.home)
-	if err != nil {
-		return err
-	}
-	t.Logf("%d client fsyncs: %d syncs of staging, %d of the index", calls, staged, logged)
-	if staged < calls || logged < calls {
-		return fmt.Errorf("%d client fsyncs gave %d syncs of staging and %d of the index", calls, staged, logged)
-	}
-	return nil
+	must(t, err)
+	return staged, logged
 }
 
 // readTrace counts the syncs of staging files and of the index's log.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,7 +48,7 @@ func cutPower(t *testing.T, bin string, seed uint64, cuts int) (lost string) {
 	d := newDriveIn(t, t.TempDir())
 	d.bin, d.home = bin, filepath.Join(disk.mnt, "home")
 	rng := rand.New(rand.NewPCG(seed, 3))
-	p := &promises{dir: d.mnt, rng: rng, appended: map[string]int{}, saved: map[string]version{}, sized: map[string]version{}, kept: map[string]bool{}}
+	p := &promises{dir: d.mnt, rng: rng, appended: map[string]int{}, saved: map[string]version{}, sized: map[string]version{}, swapped: map[string]version{}, kept: map[string]bool{}}
 	for cut := range cuts {
 		if err := d.tryMount(60 * time.Second); err != nil {
 			return fmt.Sprintf("cut %d: %v", cut, err)
@@ -180,6 +181,7 @@ type promises struct {
 	appended map[string]int
 	saved    map[string]version
 	sized    map[string]version
+	swapped  map[string]version
 	kept     map[string]bool // false: it was deleted after that
 	files    int             // that were to be kept
 }
@@ -188,7 +190,7 @@ func (p *promises) start(running *atomic.Bool) *sync.WaitGroup {
 	var group sync.WaitGroup
 	for i := range 2 {
 		seed := p.rng.Uint64()
-		for _, work := range []func(int, *rand.Rand) error{p.append, p.save, p.size, p.keep} {
+		for _, work := range []func(int, *rand.Rand) error{p.append, p.save, p.size, p.swap, p.keep} {
 			group.Go(func() {
 				rng := rand.New(rand.NewPCG(seed, uint64(i)))
 				for running.Load() && work(i, rng) == nil {
@@ -287,6 +289,40 @@ func (p *promises) size(i int, _ *rand.Rand) error {
 // sizeOf is largest, for a file that is written whole, and then smaller and smaller.
 func sizeOf(v int) int { return []int{900, 3000000, 2000100, 4096 * 3}[v%4] }
 
+// swap replaces a file by a symbolic link with rename, and that by a file again.
+func (p *promises) swap(i int, _ *rand.Rand) error {
+	name := fmt.Sprint("swap-", i)
+	v := p.begin(p.swapped, name)
+	tmp := p.path(name + ".tmp")
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var err error
+	if v%2 == 0 {
+		err = os.Symlink(fmt.Sprint(v), tmp)
+	} else {
+		err = writeSynced(tmp, fmt.Append(nil, v))
+	}
+	if err != nil {
+		return err
+	}
+	before, _ := os.Lstat(p.path(name))
+	if err := os.Rename(tmp, p.path(name)); err != nil {
+		return err
+	}
+	p.end(p.swapped, name, v, before != nil && before.Mode().IsRegular())
+	return nil
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // keep makes a file safe, and deletes it or leaves it.
 func (p *promises) keep(i int, rng *rand.Rand) error {
 	p.mu.Lock()
@@ -361,6 +397,18 @@ func (p *promises) broken() (list []string) {
 		}
 		if v.safe > 0 && v.begun == v.safe && err == nil && bytes.IndexByte(b, 0) >= 0 {
 			lost(name, "zeros in version %d", v.safe)
+		}
+	}
+	for name, v := range p.swapped {
+		text, err := os.Readlink(p.path(name))
+		if errors.Is(err, syscall.EINVAL) {
+			var b []byte
+			b, err = os.ReadFile(p.path(name))
+			text = string(b)
+		}
+		n, _ := strconv.Atoi(text)
+		if absent := errors.Is(err, fs.ErrNotExist) && v.safe == 0; !absent && (err != nil || n < max(v.safe, 1) || n > v.begun) {
+			lost(name, "%q is no version from %d to %d, %v", text, v.safe, v.begun, err)
 		}
 	}
 	for name, kept := range p.kept {
