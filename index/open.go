@@ -14,11 +14,15 @@ import (
 //go:embed schema.sql
 var schema string
 
+//go:embed schema2.sql
+var schema2 string
+
 // applicationID stands in the header of the database file: "WFSi".
 const applicationID = 0x57465369
 
-// migrations[i] turns version i+1 into i+2. The number of the schema is one more than their number.
-var migrations []string
+// migrations[i] turns version i+1 into i+2. The number of the schema is one more than their
+// number. A new index gets them all too.
+var migrations = []string{schema2}
 
 // readerCount is the size of the pool of reading connections.
 // More than there are cores does not help.
@@ -116,7 +120,7 @@ func (db *DB) prepareSchema(path string, migrations []string) error {
 	}
 	switch {
 	case version == 0 && app == 0:
-		return db.create(newest)
+		return db.create(migrations)
 	case app != applicationID:
 		return fmt.Errorf("application %#x: %w", app, ErrCorrupt)
 	case version > newest:
@@ -128,7 +132,7 @@ func (db *DB) prepareSchema(path string, migrations []string) error {
 }
 
 // create makes the tables and the root directory, in one FULL transaction.
-func (db *DB) create(version int64) error {
+func (db *DB) create(migrations []string) error {
 	tables, err := db.writer.int(`SELECT count(*) FROM sqlite_schema`)
 	if err != nil {
 		return err
@@ -137,10 +141,12 @@ func (db *DB) create(version int64) error {
 		return fmt.Errorf("tables of something else: %w", ErrCorrupt)
 	}
 	return db.full(func(tx *txn) error {
-		if err := tx.script(schema); err != nil {
-			return err
+		for _, step := range append([]string{schema}, migrations...) {
+			if err := tx.script(step); err != nil {
+				return err
+			}
 		}
-		if err := tx.stamp(version); err != nil {
+		if err := tx.stamp(int64(len(migrations) + 1)); err != nil {
 			return err
 		}
 		root := inode{Attr: Attr{Ino: Root, Mode: modeDir | 0o755, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()),

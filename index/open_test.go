@@ -133,7 +133,7 @@ func TestRefused(t *testing.T) {
 		make func(path string) error
 		want error
 	}{
-		{"newer", func(path string) error { return execute(path, "PRAGMA user_version = 2") }, index.ErrNewer},
+		{"newer", func(path string) error { return execute(path, "PRAGMA user_version = 1000") }, index.ErrNewer},
 		{"not a database", func(path string) error {
 			return os.WriteFile(path, []byte("something else, much longer than a header of sixteen bytes"), 0o600)
 		}, index.ErrCorrupt},
@@ -175,7 +175,7 @@ func execute(path, statement string) error {
 // TestMigration brings an index of version 1 to version 3 and keeps a copy of it.
 func TestMigration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "index")
-	db := openPath(t, path)
+	db := must(index.OpenMigrating(index.Config{Path: path}, nil))
 	tree(t, db, "a", "b")
 	last := lookup(t, db, "b").Ino
 	closeDB(t, db)

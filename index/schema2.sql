@@ -1,0 +1,42 @@
+-- Version 2 of the index: garbage collection and trash.
+
+-- When nothing needed the segment any more (Unix ns); null: something does, or it was not looked at.
+ALTER TABLE segments ADD COLUMN condemned INTEGER;
+
+-- Files that lost their last name, or were replaced, and can be had back until they expire.
+-- The attributes and the content are those that were published then.
+CREATE TABLE trash (
+	id      INTEGER PRIMARY KEY AUTOINCREMENT,
+	deleted INTEGER NOT NULL,           -- Unix ns
+	path    BLOB NOT NULL,              -- from the root, without a leading slash
+	mode    INTEGER NOT NULL,
+	uid     INTEGER NOT NULL,
+	gid     INTEGER NOT NULL,
+	size    INTEGER NOT NULL,
+	mtime   INTEGER NOT NULL,
+	btime   INTEGER NOT NULL,
+	target  BLOB                        -- of a symbolic link
+) STRICT;
+
+CREATE INDEX trash_deleted ON trash (deleted);
+
+CREATE TABLE trash_xattrs (
+	id    INTEGER NOT NULL REFERENCES trash (id),
+	name  BLOB NOT NULL,
+	value BLOB NOT NULL,
+	PRIMARY KEY (id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE trash_extents (
+	id      INTEGER NOT NULL REFERENCES trash (id),
+	off     INTEGER NOT NULL CHECK (off >= 0),
+	len     INTEGER NOT NULL CHECK (len > 0),
+	segment INTEGER NOT NULL,
+	pos     INTEGER NOT NULL,
+	PRIMARY KEY (id, off)
+) STRICT, WITHOUT ROWID;
+
+-- Files whose published content is made of extents of others and stands in no trailer yet.
+CREATE TABLE adopted (
+	ino INTEGER PRIMARY KEY
+) STRICT;
