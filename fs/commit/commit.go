@@ -154,6 +154,9 @@ func (p *packer) take(ctx context.Context, job index.Job) error {
 	if err != nil {
 		return p.putBack(ctx, job, err)
 	}
+	if len(p.done) >= p.c.cfg.Policy.Files {
+		return p.cut(ctx)
+	}
 	return nil
 }
 

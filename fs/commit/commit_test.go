@@ -449,3 +449,18 @@ func testDrainNames(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesInSegment limits how many files, and so open files, a segment takes.
+func TestFilesInSegment(t *testing.T) {
+	policy := quick
+	policy.Files = 4
+	r := newRig(t, options{policy: policy})
+	for i := range 10 {
+		r.put(fmt.Sprintf("file %d", i), []byte{byte(i)})
+	}
+	r.drain()
+	if n := len(r.segments()); n < 3 {
+		t.Errorf("10 files in %d segments", n)
+	}
+	r.sound()
+}

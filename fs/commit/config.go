@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/chain"
@@ -54,6 +56,7 @@ type Policy struct {
 	Outbox   int64         // bytes of sealed segments that may wait to be certified and anchored
 	Epochs   uint32        // of storage to pay for
 	Parallel int           // Puts at a time
+	Files    int           // that a segment completes at most; each stays open until it is cut
 	// FullAfter is what replaying trailers may cost a restore, in bytes as
 	// index.ReplayCost counts, before a full snapshot is stored; 0: what pays.
 	FullAfter int64
@@ -89,4 +92,20 @@ func (p *Policy) setDefaults(capacity int64) {
 	if p.Parallel <= 0 {
 		p.Parallel = DefaultParallel
 	}
+	if p.Files <= 0 {
+		p.Files = filesAtOnce()
+	}
+}
+
+// maxFiles is how many files a segment completes where the process may have any number open.
+const maxFiles = 16384
+
+// filesAtOnce returns how many files the packer may have open: a quarter of
+// what the process may, since programs that use the mount need most of it.
+func filesAtOnce() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur/4 > maxFiles {
+		return maxFiles
+	}
+	return max(1, int(limit.Cur/4))
 }
