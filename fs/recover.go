@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -90,24 +91,36 @@ const together = 64
 
 // staged looks at all that staging holds.
 func (r *recovery) staged(ctx context.Context) error {
+	var unknown, known []index.Ino
+	err := r.fs.cfg.Index.Locals(ctx, r.fs.cfg.Staging.Inos(), func(l index.Local) error {
+		if !l.Known {
+			unknown = append(unknown, l.Ino)
+			return nil
+		}
+		if r.rebooted {
+			known = append(known, l.Ino)
+		} else {
+			r.fs.cfg.Staging.Trust(l)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, ino := range unknown {
+		if err := r.shelve(ino); err != nil {
+			return fmt.Errorf("inode %d: %w", ino, err)
+		}
+	}
 	var group errgroup.Group
 	group.SetLimit(together)
-	for _, ino := range r.fs.cfg.Staging.Inos() {
-		attr, err := r.fs.cfg.Index.Get(ctx, ino)
-		switch {
-		case errors.Is(err, index.ErrNotExist):
-			err = r.shelve(ino)
-		case err == nil && r.rebooted:
-			group.Go(func() error {
-				if err := r.afterReboot(ctx, attr); err != nil {
-					return fmt.Errorf("inode %d: %w", attr.Ino, err)
-				}
-				return nil
-			})
-		}
-		if err != nil {
-			return errors.Join(fmt.Errorf("inode %d: %w", ino, err), group.Wait())
-		}
+	for _, ino := range known {
+		group.Go(func() error {
+			if err := r.afterReboot(ctx, ino); err != nil {
+				return fmt.Errorf("inode %d: %w", ino, err)
+			}
+			return nil
+		})
 	}
 	return group.Wait()
 }
@@ -119,7 +132,11 @@ func (r *recovery) shelve(ino index.Ino) error {
 }
 
 // afterReboot brings what staging holds back to what is known to be on the disk.
-func (r *recovery) afterReboot(ctx context.Context, attr index.Attr) error {
+func (r *recovery) afterReboot(ctx context.Context, ino index.Ino) error {
+	attr, err := r.fs.cfg.Index.Get(ctx, ino)
+	if err != nil {
+		return err
+	}
 	if attr.PubVersion == 0 {
 		return r.fs.cfg.Staging.Adopt(attr.Ino)
 	}
@@ -140,24 +157,41 @@ func (r *recovery) afterReboot(ctx context.Context, attr index.Attr) error {
 	return r.fs.cfg.Staging.Remove(attr.Ino)
 }
 
-// missing queues what changed, with size and time as staging has them.
+// queueTogether is how many files are queued in one transaction.
+const queueTogether = 1024
+
+// missing queues what changed, with size and time as staging has them. Most
+// files were queued when they were closed, and have not changed since.
 func (r *recovery) missing(ctx context.Context) error {
-	dirties, err := r.fs.cfg.Index.Dirties(ctx)
+	var changed []index.Attr
+	err := r.fs.cfg.Index.EachDirty(ctx, func(a index.Attr, queued bool) error {
+		size, mtime, plain := r.fs.cfg.Staging.Plain(a.Ino)
+		if !queued || !plain || size != a.Size || mtime != a.Mtime {
+			changed = append(changed, a)
+			return nil
+		}
+		r.found.Queued++
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	for _, attr := range dirties {
-		if attr.Nlink == 0 {
-			continue // deleted; only the published tree still has it
+	for list := range slices.Chunk(changed, queueTogether) {
+		files := make(map[index.Ino]index.Queued, len(list))
+		for _, attr := range list {
+			if err := r.look(ctx, attr, files); err != nil {
+				return fmt.Errorf("inode %d: %w", attr.Ino, err)
+			}
 		}
-		if err := r.queue(ctx, attr); err != nil {
-			return fmt.Errorf("inode %d: %w", attr.Ino, err)
+		if err := r.fs.cfg.Index.QueueAll(ctx, files); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (r *recovery) queue(ctx context.Context, attr index.Attr) error {
+// look notes what has to be told of a file.
+func (r *recovery) look(ctx context.Context, attr index.Attr, files map[index.Ino]index.Queued) error {
 	if !r.fs.cfg.Staging.Has(attr.Ino) {
 		if lost, err := r.isLost(ctx, attr); err != nil || lost {
 			return err
@@ -170,7 +204,8 @@ func (r *recovery) queue(ctx context.Context, attr index.Attr) error {
 	}
 	defer local.Release()
 	r.found.Queued++
-	return r.fs.cfg.Index.Queue(ctx, attr.Ino, local.State())
+	files[attr.Ino] = local.State()
+	return nil
 }
 
 // isLost reports whether a dirty file should have content in staging. One that

@@ -45,6 +45,15 @@ func (db *DB) CopiesOldest(ctx context.Context, max int) (list []Copy, err error
 	return list, err
 }
 
+// CopyInos returns the inodes that have a clean copy, in ascending order.
+func (db *DB) CopyInos(ctx context.Context) (inos []Ino, err error) {
+	err = db.view(func(c *conn) error {
+		inos, err = c.inos(`SELECT ino FROM copies ORDER BY ino`)
+		return err
+	})
+	return inos, err
+}
+
 // CopiesBytes returns the length of all clean copies together.
 func (db *DB) CopiesBytes(ctx context.Context) (n int64, err error) {
 	err = db.view(func(c *conn) error {

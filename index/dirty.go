@@ -197,6 +197,16 @@ func (db *DB) DropHeld(ctx context.Context, ino Ino) error {
 	return db.update(func(tx *txn) error { return tx.run(`DELETE FROM held WHERE ino = ?`, ino) })
 }
 
+// EachDirty calls each for the files that are marked open-dirty and have a
+// name, and tells whether there is a job for the live version.
+func (db *DB) EachDirty(ctx context.Context, each func(a Attr, queued bool) error) error {
+	return db.view(func(c *conn) error {
+		return c.query(`SELECT `+attrColumns+`, j.version IS i.version FROM inodes i INDEXED BY inodes_dirty
+			LEFT JOIN jobs j ON j.ino = i.ino WHERE i.dirty = 1 AND i.nlink > 0 ORDER BY i.ino`,
+			func(r row) error { return each(scanAttr(r, 0), r.int(attrCount) != 0) })
+	})
+}
+
 // Dirties returns the files that are marked open-dirty.
 func (db *DB) Dirties(ctx context.Context) (list []Attr, err error) {
 	err = db.view(func(c *conn) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/walfs/walfs/fs/staging"
@@ -82,19 +81,16 @@ func (c *Committer) Recover(ctx context.Context) error {
 // published or certified. It runs beside everything else. Without segments on
 // their way that can only be files that are no clean copies.
 func (c *Committer) settleAll(ctx context.Context, underway bool) error {
-	settled := map[index.Ino]bool{}
+	var settled []index.Ino
 	if !underway {
-		copies, err := c.cfg.Index.CopiesOldest(ctx, math.MaxInt32)
-		if err != nil {
+		var err error
+		if settled, err = c.cfg.Index.CopyInos(ctx); err != nil {
 			c.log.Warn("clean copies are not known", "err", err)
 			return nil
 		}
-		for _, copy := range copies {
-			settled[copy.Ino] = true
-		}
 	}
 	for _, ino := range c.cfg.Staging.Inos() {
-		if settled[ino] {
+		if _, ok := slices.BinarySearch(settled, ino); ok {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

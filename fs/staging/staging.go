@@ -40,6 +40,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/index"
@@ -108,6 +109,8 @@ type presence struct {
 	written  bool   // since its last Pack, by this process
 	fresh    bool   // nothing of it is or is about to be published: the data file is all there is
 	opened   uint64 // how often the file was opened
+	size     int64  // of the data file when the folder was opened
+	mtime    int64  // likewise
 }
 
 // Open opens the folder or creates it.
@@ -146,25 +149,35 @@ func (d *Dir) makeFolders() error {
 	return errors.Join(d.disk.syncDir(filepath.Join(d.c.Dir, dirFiles)), d.disk.syncDir(d.c.Dir))
 }
 
+// scanParallel is how many folders are looked at side by side.
+const scanParallel = 4
+
 // scan finds the files that are here and removes what a crash left half made.
 func (d *Dir) scan() error {
 	if err := emptyFolder(filepath.Join(d.c.Dir, dirSnap)); err != nil {
 		return err
 	}
+	var group errgroup.Group
+	group.SetLimit(scanParallel)
 	for i := range 256 {
-		if err := d.scanFolder(filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", i))); err != nil {
-			return err
-		}
+		group.Go(func() error {
+			return d.scanFolder(filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", i)))
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	return d.scanOutbox()
 }
 
+// scanFolder looks at one of the folders of files.
 func (d *Dir) scanFolder(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return err
 	}
-	var maps []index.Ino
+	found := map[index.Ino]*presence{}
+	var maps, graves []index.Ino
 	for _, e := range entries {
 		stem, ext, _ := strings.Cut(e.Name(), ".")
 		n, err := strconv.ParseUint(stem, 10, 64)
@@ -186,25 +199,59 @@ func (d *Dir) scanFolder(folder string) error {
 			if err := os.Truncate(filepath.Join(folder, e.Name()), 0); err != nil {
 				return err
 			}
-			d.graves[index.Ino(n)] = struct{}{}
+			graves = append(graves, index.Ino(n))
 			continue
 		}
 		info, err := e.Info()
 		if err != nil {
 			return err
 		}
-		p := &presence{bytes: allocated(info), unsynced: true, unlinked: true}
-		d.present[index.Ino(n)] = p
-		d.bytes += p.bytes
+		found[index.Ino(n)] = &presence{bytes: allocated(info), unsynced: true, unlinked: true,
+			size: info.Size(), mtime: info.ModTime().UnixNano()}
 	}
 	for _, ino := range maps {
-		if p := d.present[ino]; p != nil {
+		if p := found[ino]; p != nil {
 			p.mapped = true
 		} else if err := os.Remove(d.mapPath(ino)); err != nil { // made before its data file, or left after it
 			return err
 		}
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, ino := range graves {
+		d.graves[ino] = struct{}{}
+	}
+	for ino, p := range found {
+		d.present[ino] = p
+		d.bytes += p.bytes
+	}
 	return nil
+}
+
+// Plain tells of a file that nobody has opened since the folder was: its size
+// and mtime (Unix time in nanoseconds), if the data file alone is the whole content.
+func (d *Dir) Plain(ino index.Ino) (size, mtime int64, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.present[ino]
+	if p == nil || p.mapped || p.opened > 0 {
+		return 0, 0, false
+	}
+	return p.size, p.mtime, true
+}
+
+// Trust tells what the index knows of a file that nobody has opened since the
+// folder was. Settled: the anchor covers its content, so that nothing here has
+// to reach the disk. Published: some version of it is.
+func (d *Dir) Trust(l index.Local) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.present[l.Ino]
+	if p == nil || p.opened > 0 {
+		return
+	}
+	p.unsynced = !l.Settled
+	p.fresh = !l.Published && !p.mapped
 }
 
 // Close forgets the folder. No file may be in use.
