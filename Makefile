@@ -56,7 +56,7 @@ fuzz:
 
 bench:
 	@bash .ci/need $(TOOLS)
-	WALFS_BENCH=1 go test -count=1 -v -timeout 60m -run '^TestBenchTable$$' ./integration
+	WALFS_BENCH=1 go test -count=1 -v -timeout 60m -run '^TestBench' ./integration
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
 
 check: $(CACHE)/staticcheck-$(STATICCHECK_VERSION)

@@ -1,0 +1,50 @@
+package index_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/walfs/walfs/index"
+)
+
+// TestLocals asks for few and for nearly all inodes, which are found in two ways.
+func TestLocals(t *testing.T) {
+	db := open(t)
+	c := &committer{t: t, db: db}
+	settled := create(t, db, index.Root, "settled", fileMode).Ino
+	c.both(c.packed("settled", 1, 1))
+	certify(t, db, 1)
+	dirty := create(t, db, index.Root, "dirty", fileMode).Ino
+	c.both(c.packed("dirty", 2, 1))
+	certify(t, db, 2)
+	must(db.MarkDirty(ctx, dirty, 0))
+	stored := create(t, db, index.Root, "stored", fileMode).Ino
+	c.both(c.packed("stored", 3, 1)) // and the anchor does not cover it
+	fresh := create(t, db, index.Root, "fresh", fileMode).Ino
+	want := []index.Local{
+		{Ino: settled, Known: true, Published: true, Settled: true},
+		{Ino: dirty, Known: true, Published: true},
+		{Ino: stored, Known: true, Published: true},
+		{Ino: fresh, Known: true},
+		{Ino: 1 << 40},
+	}
+	slices.SortFunc(want, func(a, b index.Local) int { return int(a.Ino) - int(b.Ino) })
+	inos := make([]index.Ino, len(want))
+	for i, l := range want {
+		inos[i] = l.Ino
+	}
+	for _, others := range []int{0, 1000} {
+		for i := range others {
+			create(t, db, index.Root, fmt.Sprintf("other %d", i), fileMode)
+		}
+		var got []index.Local
+		err := db.Locals(ctx, inos, func(l index.Local) error {
+			got = append(got, l)
+			return nil
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("with %d other files: %+v, %v", others, got, err)
+		}
+	}
+}
