@@ -170,7 +170,7 @@ func (f *fullWriter) segments() error {
 		list = list[:0]
 	}
 	err := f.c.query(`SELECT number, generation, part, parts, announced, blob, object, size, end_epoch, header
-		FROM segments ORDER BY number`, func(r row) error {
+		FROM segments WHERE delete_tx IS NULL ORDER BY number`, func(r row) error {
 		s := FullSegment{Number: r.uint(0), Generation: r.uint(1), Part: int(r.int(2)), Parts: int(r.int(3)), Announced: r.uint(4)}
 		if s.Announced != 0 {
 			copy(s.Blob[:], r.bytes(5))
