@@ -24,6 +24,7 @@ const (
 	opNodeScrub   = "node.scrub"
 	opCacheClear  = "cache.clear"
 	opIndexCheck  = "index.check"
+	opCollect     = "gc"
 	opUmount      = "umount"
 )
 
@@ -41,6 +42,7 @@ func (d *drive) calls() map[string]control.Handler {
 		opNodeScrub:   answer(d.answerNodeScrub),
 		opCacheClear:  answer(d.answerCacheClear),
 		opIndexCheck:  answer(d.answerIndexCheck),
+		opCollect:     answer(d.answerCollect),
 	}
 }
 

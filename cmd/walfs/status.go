@@ -162,6 +162,7 @@ func (d *drive) addLedger(ctx context.Context, s *status) {
 	}
 	s.Epoch = state.Epoch
 	s.Problems = append(s.Problems, d.renewer.Problems()...)
+	s.Problems = append(s.Problems, d.collector.Problems()...)
 	if looked := d.renewer.Found().Epoch != 0; !looked && s.NearestEndEpoch != 0 && s.NearestEndEpoch <= s.Epoch {
 		s.Problems = append(s.Problems, fmt.Sprintf("storage of some data ended in epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch))
 	}
