@@ -314,6 +314,7 @@ const fullPerInode = 48
 type ReplayCost struct {
 	Trailers int64 // the trailers since the newest full snapshot
 	Full     int64 // a full snapshot, about
+	Snapshot int64 // what is stored of that
 }
 
 // Due reports whether a restore would gain much by a new full snapshot. Since
@@ -329,7 +330,8 @@ func (db *DB) ReplayCost(ctx context.Context) (cost ReplayCost, err error) {
 			return err
 		}
 		cost.Full, err = c.int(sqlMeta, metaFullBytes)
-		cost.Full = generationCost + max(cost.Full, fullPerInode*inodes)
+		cost.Snapshot = max(cost.Full, fullPerInode*inodes)
+		cost.Full = generationCost + cost.Snapshot
 		return err
 	})
 	return cost, err

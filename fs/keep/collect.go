@@ -316,11 +316,18 @@ func (r *round) worthSnapshot(ctx context.Context) (bool, error) {
 	gain, all := int64(0), int64(0)
 	for _, u := range uses {
 		all += r.encoded(u.Size)
-		if u.Trailer && u.Live == 0 && !u.Held {
+		if !u.Trailer || u.Held {
+			continue
+		}
+		u.Trailer = false
+		switch {
+		case u.Live == 0:
 			gain += r.encoded(u.Size)
+		case r.sparse(&u) && (r.o.Compact || !r.o.Asked):
+			gain += r.encoded(u.Size) - r.packed(u.Live)
 		}
 	}
-	least := snapshotGain * r.encoded(cost.Full)
+	least := snapshotGain * r.encoded(cost.Snapshot+trailerRoom/16)
 	if !r.o.Asked {
 		least = max(snapshotGain*least, all/snapshotShare)
 	}
