@@ -25,6 +25,7 @@ const (
 	opCacheClear  = "cache.clear"
 	opIndexCheck  = "index.check"
 	opCollect     = "gc"
+	opUsage       = "du"
 	opUmount      = "umount"
 )
 
@@ -43,6 +44,7 @@ func (d *drive) calls() map[string]control.Handler {
 		opCacheClear:  answer(d.answerCacheClear),
 		opIndexCheck:  answer(d.answerIndexCheck),
 		opCollect:     answer(d.answerCollect),
+		opUsage:       answer(d.answerUsage),
 	}
 }
 
