@@ -97,7 +97,7 @@ func (w *world) file(name, content string) index.Ino {
 	number := must(w.db.NextSegment(ctx))
 	w.segments[number] = []byte(content)
 	w.store([]index.Packed{{Ino: a.Ino, Version: version, Size: int64(len(content)),
-		Ops: []index.Op{{Len: int64(len(content)), Segment: number}}}})
+		Ops: []index.Op{{Len: int64(len(content)), Segment: number}}, Hashes: []index.RangeHash{{Hash: [32]byte{byte(number)}}}}})
 	return a.Ino
 }
 
@@ -121,6 +121,9 @@ func (w *world) storeFull(packed []index.Packed, full bool, moves ...index.Move)
 		c.Encoded = must(index.MarshalFull(t, snapshot))
 	}
 	w.expect("commit", w.db.CommitSegments(ctx, c))
+	if w.committed != nil {
+		w.committed(t.Generation)
+	}
 	a := must(w.db.NextAnchor(ctx, []walrus.BlobID{c.Segments[0].Blob}))
 	r := must(w.db.Receipt(ctx, t.Generation))
 	r.Stage, r.EndEpoch, r.Object = walrus.Certified, 9, walrus.ObjectID{byte(t.Generation)}
@@ -299,7 +302,22 @@ func TestMoveIsInvisible(t *testing.T) {
 	w.expect("queue", w.db.Queue(ctx, changed, index.Queued{Size: 3}))
 	w.segments[number-1] = []byte("EW")
 	w.store([]index.Packed{{Ino: changed, Version: version, Size: 3, Base: 3, Ops: []index.Op{{Off: 1, Len: 2, Segment: number - 1}}}})
+	w.committed = func(number uint64) {
+		if after := must(w.db.State(ctx, kept)); after.State != index.StateCertified {
+			t.Errorf("it is %s while it is moved", after.State)
+		}
+		if u := must(w.db.Usage(ctx)); u.Storing != 0 {
+			t.Errorf("%d bytes count as being stored", u.Storing)
+		}
+		m := must(w.db.Material(ctx, number))
+		if len(m.Moved) != 2 || m.Moved[0].From.Number != 2 || m.Moved[1].From.Number != 3 || len(m.Ranges) > 0 {
+			t.Errorf("made of %+v", m)
+		}
+	}
 	w.store(nil, moves...)
+	if got := must(w.db.RangeHashes(ctx, kept)); len(got) != 1 || got[0].Hash != [32]byte{2} {
+		t.Errorf("hashes %x", got)
+	}
 	if after := must(w.db.Get(ctx, kept)); after != before {
 		t.Errorf("attributes changed from %+v to %+v", before, after)
 	}
@@ -310,8 +328,61 @@ func TestMoveIsInvisible(t *testing.T) {
 	if text := string(w.read(got, 3)); text != "nEW" || got[0].Segment != number || got[1].Segment != number-1 {
 		t.Errorf("%q in %+v", text, got)
 	}
-	if u := must(w.db.Usage(ctx)); u.Storing != 0 {
-		t.Errorf("%d bytes count as being stored", u.Storing)
-	}
 	w.sound(w.db)
+}
+
+// TestMoveKeepsItsSource: where content was moved from stays as long as it may
+// have to be moved again.
+func TestMoveKeepsItsSource(t *testing.T) {
+	w := collecting(t)
+	w.condemned(time.Unix(1000, 0))
+	w.expect("move", w.sql(`INSERT INTO moved (segment, pos, len, from_seg, from_pos) VALUES (9, 0, 3, 1, 0)`))
+	if got := must(w.db.BeginDeletion(ctx, [32]byte{7}, time.Unix(1000, 0), 10)); len(got) > 0 {
+		t.Errorf("about to delete %+v", got)
+	}
+	if got := w.condemned(time.Unix(1000, 0)); len(got) > 0 {
+		t.Errorf("condemned %d", got)
+	}
+}
+
+// TestMoveOfTheNameless: what no published name leads to is not moved, since a
+// reader of trailers may not know it.
+func TestMoveOfTheNameless(t *testing.T) {
+	w := collecting(t)
+	_, moves, err := w.db.Movable(ctx, 2)
+	w.expect("movable", err)
+	_, err = w.db.Unlink(ctx, index.Root, []byte("kept")) // and somebody has it open
+	w.expect("unlink", err)
+	w.store(nil)
+	if _, got, err := w.db.Movable(ctx, 2); err != nil || len(got) > 0 {
+		t.Errorf("movable: %+v, %v", got, err)
+	}
+	moves[0].To = must(w.db.NextSegment(ctx))
+	if c := must(w.db.CutTrailer(ctx, nil, moves...)); len(c.Contents) > 0 {
+		t.Errorf("the trailer says %+v", c.Contents)
+	}
+}
+
+// TestFullLeavesDeletedOut: a full snapshot lists no segment that is being deleted.
+func TestFullLeavesDeletedOut(t *testing.T) {
+	w := collecting(t)
+	w.condemned(time.Unix(1000, 0))
+	if got := must(w.db.BeginDeletion(ctx, [32]byte{7}, time.Unix(1000, 0), 10)); len(got) != 1 {
+		t.Fatalf("to delete: %+v", got)
+	}
+	_, full, err := w.db.EncodeFull(ctx)
+	w.expect("full snapshot", err)
+	path := filepath.Join(t.TempDir(), "replayed")
+	r := must(index.NewReplay(ctx, path, index.Drive{ID: [16]byte{1}}))
+	w.expect("apply", r.ApplyFull(ctx, full, func(s *index.SegmentRow) error {
+		s.Blob = walrus.BlobID{byte(s.Number)}
+		return nil
+	}))
+	_, err = r.Close(ctx, index.AnchorState{})
+	w.expect("close", err)
+	db := must(index.Open(ctx, index.Config{Path: path}))
+	defer func() { w.expect("close", db.Close()) }()
+	if rows := must(db.Segments(ctx, index.SegmentFilter{})); len(rows) == 0 || rows[0].Number != 2 {
+		t.Errorf("segments %+v", rows)
+	}
 }

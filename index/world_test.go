@@ -71,6 +71,7 @@ type world struct {
 	certified map[uint64]bool
 	collected map[uint64]bool // deleted on the ledger
 	hauled    int
+	committed func(generation uint64) // by store; nil: nothing
 	trailers  []carried
 	tree      published // after the newest commit
 	history   map[uint64]published
