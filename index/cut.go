@@ -121,7 +121,7 @@ func (tx *txn) cut(t *Trailer, completed []Packed, moves []Move) error {
 			return err
 		}
 	}
-	if err := tx.cutMoves(t, moves, whole); err != nil {
+	if err := tx.cutMoves(t, moves); err != nil {
 		return err
 	}
 	slices.SortFunc(t.Contents, func(a, b ContentRow) int { return cmp.Compare(a.Ino, b.Ino) })

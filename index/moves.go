@@ -61,8 +61,13 @@ func (db *DB) Movable(ctx context.Context, number uint64) (s SegmentRow, list []
 const sqlShown = `(EXISTS (SELECT 1 FROM dirents d INDEXED BY dirents_ino WHERE d.ino = e.ino AND d.pub = e.ino)
 	OR EXISTS (SELECT 1 FROM dirents d INDEXED BY dirents_pub WHERE d.pub = e.ino AND d.pub IS NOT NULL AND d.ino IS NOT d.pub))`
 
-// cutMoves adds a row for each file of which ranges were moved.
-func (tx *txn) cutMoves(t *Trailer, moves []Move, whole map[Ino]uint64) error {
+// cutMoves adds a row for each file of which ranges were moved, unless the
+// trailer has a newer version of it.
+func (tx *txn) cutMoves(t *Trailer, moves []Move) error {
+	told := make(map[Ino]bool, len(t.Contents))
+	for i := range t.Contents {
+		told[t.Contents[i].Ino] = true
+	}
 	moves = slices.Clone(moves)
 	slices.SortFunc(moves, func(a, b Move) int { return cmp.Or(cmp.Compare(a.Ino, b.Ino), cmp.Compare(a.Off, b.Off)) })
 	for len(moves) > 0 {
@@ -70,7 +75,7 @@ func (tx *txn) cutMoves(t *Trailer, moves []Move, whole map[Ino]uint64) error {
 		for n < len(moves) && moves[n].Ino == ino {
 			n++
 		}
-		if _, completed := whole[ino]; !completed {
+		if !told[ino] {
 			if err := tx.cutMoved(t, ino, moves[:n]); err != nil {
 				return err
 			}

@@ -56,6 +56,9 @@ const (
 	retryIn   = 15 * time.Minute
 )
 
+// looks are such times.
+type looks struct{ first, every, retry time.Duration }
+
 // Collector frees what nothing needs: it deletes segments on the ledger, and
 // rewrites what is left of those that are mostly garbage. Its methods may be
 // called concurrently.
@@ -66,11 +69,12 @@ const (
 type Collector struct {
 	cfg   CollectConfig
 	stage func(string)
+	looks looks
 
 	round sync.Mutex // held during a Collect
 	mu    sync.Mutex // guards the fields below
-	last  Collected
-	err   error // of the last round
+	err   error      // of the last round
+	rest  func()     // ends the round that Run does, if it does one
 }
 
 // Collected says what a round did, or would do, and what is left. Payload is in
@@ -116,7 +120,7 @@ func NewCollector(cfg CollectConfig) *Collector {
 	if cfg.Grace == 0 {
 		cfg.Grace = DefaultGrace
 	}
-	c := &Collector{cfg: cfg, stage: cfg.Stage}
+	c := &Collector{cfg: cfg, stage: cfg.Stage, looks: looks{firstLook, collectIn, retryIn}}
 	if c.stage == nil {
 		c.stage = func(string) {}
 	}
@@ -125,20 +129,43 @@ func NewCollector(cfg CollectConfig) *Collector {
 
 // Run collects what is due, again and again, until ctx ends.
 func (c *Collector) Run(ctx context.Context) error {
-	for wait := firstLook; ; {
+	for wait := c.looks.first; ; {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil
 		}
-		wait = collectIn
+		wait = c.looks.every
 		if c.cfg.May != nil && !c.cfg.May() {
 			continue
 		}
-		if _, err := c.Collect(ctx, CollectOptions{}); err != nil && ctx.Err() == nil {
+		if err := c.alone(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Log.Warn("garbage is not collected", "op", "gc", "err", err)
-			wait = retryIn
+			wait = c.looks.retry
 		}
+	}
+}
+
+// alone does a round that ends when somebody asks for one.
+func (c *Collector) alone(ctx context.Context) error {
+	inner, rest := context.WithCancel(ctx)
+	defer rest()
+	c.mu.Lock()
+	c.rest = rest
+	c.mu.Unlock()
+	_, err := c.Collect(inner, CollectOptions{})
+	if inner.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// giveWay ends a round that nobody waits for, for one that somebody does.
+func (c *Collector) giveWay(o CollectOptions) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o.Asked && c.rest != nil {
+		c.rest()
 	}
 }
 
@@ -149,8 +176,11 @@ var ErrNotWriter = errors.New("this machine may only read the drive")
 // condemned for the grace period, and compacts. It may be stopped anywhere; the
 // next round goes on. Errors: ErrNotWriter, those of the ledger and the committer.
 func (c *Collector) Collect(ctx context.Context, o CollectOptions) (Collected, error) {
-	c.round.Lock()
-	defer c.round.Unlock()
+	if !o.DryRun {
+		c.giveWay(o)
+		c.round.Lock()
+		defer c.round.Unlock()
+	}
 	r := round{c: c, o: o, grace: c.cfg.Grace}
 	if o.Grace != nil {
 		r.grace = *o.Grace
@@ -164,7 +194,7 @@ func (c *Collector) Collect(ctx context.Context, o CollectOptions) (Collected, e
 	}
 	if ctx.Err() == nil && !o.DryRun {
 		c.mu.Lock()
-		c.last, c.err = r.done, err
+		c.err = err
 		c.mu.Unlock()
 	}
 	if r.done.Deleted.Segments+r.done.Compacted.Segments > 0 {
@@ -191,6 +221,8 @@ type round struct {
 	now   time.Time // of the ledger
 	epoch walrus.Epoch
 	done  Collected
+
+	refused error // deletions that a contract refused
 }
 
 func (r *round) all(ctx context.Context) error {
@@ -216,7 +248,7 @@ func (r *round) all(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.remaining(ctx)
+	return errors.Join(r.remaining(ctx), r.refused)
 }
 
 // permitted makes sure that this machine is the drive's writer.

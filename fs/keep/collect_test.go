@@ -23,6 +23,8 @@ type deleter struct {
 	mu      sync.Mutex // guards the fields below
 	ahead   time.Duration
 	away    bool                             // nobody answers
+	hang    bool                             // the next question is not answered before who asks gives up
+	asked   int                              // questions
 	refuse  func([]walrus.ObjectID) error    // a deletion, before it is executed
 	lose    bool                             // the answer to the next deletion
 	deleted map[walrus.ObjectID]int          // objects, by executed transactions
@@ -38,6 +40,14 @@ var errAway = errors.New("the ledger is away")
 func (d *deleter) State(ctx context.Context) (*chain.State, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.asked++
+	if d.hang {
+		d.hang = false
+		d.mu.Unlock()
+		<-ctx.Done()
+		d.mu.Lock()
+		return nil, ctx.Err()
+	}
 	if d.away {
 		return nil, errAway
 	}
@@ -278,6 +288,14 @@ func TestDeletionTrouble(t *testing.T) {
 		if p := c.Problems(); len(p) != 1 || !strings.Contains(p[0], "garbage") {
 			t.Errorf("%s: problems %q", name, p)
 		}
+		if name == "one is refused" { // it does not hold up the others, then and later
+			if done, err := c.Collect(context.Background(), asked); !isAbort(err) || len(ledger.deleted) == 0 {
+				t.Errorf("%s: %d objects deleted, %+v, %v", name, len(ledger.deleted), done, err)
+			}
+			if pending, err := l.db.Deletions(context.Background()); err != nil || len(pending) != 1 || len(pending[0].Segments) != 1 {
+				t.Errorf("%s: pending %+v, %v", name, pending, err)
+			}
+		}
 		ledger.set(func() { ledger.away, ledger.refuse = false, nil })
 		l.collect(c, asked)
 		if p := c.Problems(); len(p) > 0 {
@@ -296,6 +314,11 @@ func TestDeletionTrouble(t *testing.T) {
 		l.wants(l.dir, l.files)
 		l.clean(l.dirOfRestore())
 	}
+}
+
+func isAbort(err error) bool {
+	var abort *chain.AbortError
+	return errors.As(err, &abort)
 }
 
 // dirOfRestore restores the drive into a folder.
@@ -357,4 +380,46 @@ func TestCollectorRests(t *testing.T) {
 	}
 	l.wants(l.dir, l.files)
 	l.wants(l.dirOfRestore(), l.files)
+}
+
+// TestCollectorRun: it goes on after an outage, tries no more often than it is
+// told, and gives way to a round that somebody waits for.
+func TestCollectorRun(t *testing.T) {
+	t.Parallel()
+	l := lively(t, 10)
+	c, ledger := l.collector(func(cfg *keep.CollectConfig) { cfg.Grace = time.Nanosecond })
+	c.SetLooks(0, time.Hour, time.Millisecond)
+	ledger.away = true
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- c.Run(ctx) }()
+	waitFor(t, "two tries", func() bool { ledger.mu.Lock(); defer ledger.mu.Unlock(); return ledger.asked >= 2 })
+	if p := c.Problems(); len(p) != 1 {
+		t.Errorf("problems %q", p)
+	}
+	ledger.set(func() { ledger.hang, ledger.away = true, false })
+	waitFor(t, "a round that hangs", func() bool { ledger.mu.Lock(); defer ledger.mu.Unlock(); return !ledger.hang })
+	done := l.collect(c, asked)
+	if done.Deleted.Segments == 0 && l.collect(c, asked).Deleted.Segments == 0 {
+		t.Errorf("collected %+v", done)
+	}
+	waitFor(t, "the end of the trouble", func() bool { return len(c.Problems()) == 0 })
+	stop()
+	l.must(<-ran)
+
+	ctx, stop = context.WithCancel(context.Background())
+	looks := 0
+	c, ledger = l.collector(func(cfg *keep.CollectConfig) {
+		cfg.May = func() bool {
+			if looks++; looks == 3 {
+				stop()
+			}
+			return false
+		}
+	})
+	c.SetLooks(0, time.Millisecond, time.Millisecond)
+	l.must(c.Run(ctx))
+	if ledger.asked > 0 || len(c.Problems()) > 0 {
+		t.Errorf("a machine that may not asks: %d, %q", ledger.asked, c.Problems())
+	}
 }

@@ -85,7 +85,11 @@ func (r *round) send(ctx context.Context, d index.Deletion) error {
 		return errors.Join(r.resend(ctx, there[:half]), r.resend(ctx, there[half:]))
 	}
 	if err != nil {
-		return fmt.Errorf("delete %d blobs: %w", len(there), err)
+		err = fmt.Errorf("delete %d blobs: %w", len(there), err)
+		if isRefusal(err) { // it stays written down, and holds nobody up
+			r.refused, err = errors.Join(r.refused, err), nil
+		}
+		return err
 	}
 	r.c.stage("after-delete")
 	return r.forget(ctx, there)
