@@ -61,6 +61,8 @@ func (d *dir) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
 		}
 		d.off = offDotDot
 		return &fuse.DirEntry{Name: "..", Mode: syscall.S_IFDIR, Ino: uint64(parent), Off: d.off}, 0
+	case nowhere:
+		return nil, 0
 	}
 	if len(d.entries) == 0 && !d.done {
 		if err := d.read(ctx); err != nil {

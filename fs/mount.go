@@ -88,13 +88,13 @@ func (fs *FS) serve(o MountOptions) (*fuse.Server, error) {
 		opts := fs.options(o)
 		opts.DirectMountStrict = true
 		opts.DirectMountFlags, opts.Options = splitFlags(opts.Options)
-		server, err := fusefs.Mount(o.Dir, &node{fs: fs}, opts)
+		server, err := fs.newServer(o.Dir, opts)
 		if err == nil {
 			return server, nil
 		}
 		fs.log.Debug("direct mount", "err", err)
 	}
-	return fusefs.Mount(o.Dir, &node{fs: fs}, fs.options(o))
+	return fs.newServer(o.Dir, fs.options(o))
 }
 
 func splitFlags(options []string) (flags uintptr, rest []string) {
