@@ -137,7 +137,8 @@ func (fs *FS) options(o MountOptions) *fusefs.Options {
 			ExplicitDataCacheControl: true,
 			// Else the kernel asks for an attribute at each write. For that it
 			// leaves it to us to clear set-uid and set-gid bits.
-			ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_DIRECT_IO_ALLOW_MMAP,
+			ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_DONT_MASK,
+			EnableAcl:         true,
 			PanicHandler:      fs.panicked,
 			Debug:             o.Debug,
 			Logger:            slog.NewLogLogger(fs.log.Handler(), slog.LevelDebug),

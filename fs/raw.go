@@ -27,6 +27,35 @@ func (fs *FS) newServer(dir string, options *fusefs.Options) (*fuse.Server, erro
 	return server, nil
 }
 
+// The library hands nodes a mode without the umask that goes with it. A
+// default ACL takes the place of the umask, so that the kernel leaves it to us
+// (CAP_DONT_MASK), and it comes to the node in bits that no mode has.
+const umaskShift = 16
+
+// Create makes a file and opens it.
+func (r *raw) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	in.Mode |= in.Umask << umaskShift
+	return r.RawFileSystem.Create(cancel, in, name, out)
+}
+
+// Tmpfile makes a file without a name and opens it.
+func (r *raw) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+	in.Mode |= in.Umask << umaskShift
+	return r.RawFileSystem.Tmpfile(cancel, in, out)
+}
+
+// Mkdir makes a directory.
+func (r *raw) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	in.Mode |= in.Umask << umaskShift
+	return r.RawFileSystem.Mkdir(cancel, in, name, out)
+}
+
+// Mknod makes a file of any type but a directory.
+func (r *raw) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	in.Mode |= in.Umask << umaskShift
+	return r.RawFileSystem.Mknod(cancel, in, name, out)
+}
+
 // nowhere is an offset behind all entries of any directory.
 const nowhere = math.MaxInt64
 
