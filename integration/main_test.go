@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 // walfsBinary builds cmd/walfs once for each set of build tags.
 func walfsBinary(t *testing.T, tags ...string) string {
 	t.Helper()
+	if bin := os.Getenv(userEnv); bin != "" && len(tags) == 0 {
+		return bin
+	}
 	binaries.Lock()
 	defer binaries.Unlock()
 	key := strings.Join(tags, ",")
