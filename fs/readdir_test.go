@@ -111,3 +111,42 @@ func checkSeeks(t *testing.T, rng *rand.Rand, fd int, all []listed, sizes []int,
 		at += len(got)
 	}
 }
+
+// TestReaddirEnds renames what it lists, and has files made beside it: the
+// listing ends with what was there when it began.
+func TestReaddirEnds(t *testing.T) {
+	const files = 200
+	d := newDrive(t)
+	for _, size := range []int{300, 4096, 32768} {
+		dir := d.path(fmt.Sprint(size))
+		must(t, os.Mkdir(dir, 0o755))
+		for i := range files {
+			must(t, os.WriteFile(fmt.Sprintf("%s/%d", dir, i), nil, 0o644))
+		}
+		f, err := os.Open(dir)
+		must(t, err)
+		defer f.Close()
+		for listing := range 2 { // the second one after rewinddir
+			_, err := f.Seek(0, 0)
+			must(t, err)
+			seen := map[string]int{}
+			for count := 0; ; {
+				list := getdents(t, int(f.Fd()), size)
+				for _, e := range list {
+					seen[e.name]++
+					if e.name != "." && e.name != ".." {
+						must(t, os.Rename(dir+"/"+e.name, dir+"/"+e.name+"n"))
+					}
+				}
+				if count += len(list); len(list) == 0 {
+					break
+				} else if count > 2*files {
+					t.Fatalf("buffers of %d bytes, listing %d: no end after %d entries", size, listing, count)
+				}
+			}
+			if len(seen) != files+2 {
+				t.Errorf("buffers of %d bytes, listing %d: %d names, want %d", size, listing, len(seen), files+2)
+			}
+		}
+	}
+}

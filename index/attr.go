@@ -119,6 +119,18 @@ func (db *DB) ReadDir(ctx context.Context, dir Ino, after uint64, max int) (entr
 	return entries, err
 }
 
+// LastCookie returns the greatest cookie in a directory, 0 when it is empty.
+// Entries that come later have greater ones.
+func (db *DB) LastCookie(ctx context.Context, dir Ino) (cookie uint64, err error) {
+	err = db.view(func(c *conn) error {
+		n, err := c.int(`SELECT coalesce(max(cookie), 0) FROM dirents INDEXED BY dirents_cookie
+			WHERE parent = ? AND ino IS NOT NULL`, dir)
+		cookie = uint64(n)
+		return err
+	})
+	return cookie, err
+}
+
 // Readlink returns the target of a symbolic link. ErrRange: it is something else.
 func (db *DB) Readlink(ctx context.Context, ino Ino) (target []byte, err error) {
 	err = db.view(func(c *conn) error {
