@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -141,7 +142,7 @@ func (fs *FS) options(o MountOptions) *fusefs.Options {
 			EnableAcl:         true,
 			PanicHandler:      fs.panicked,
 			Debug:             o.Debug,
-			Logger:            slog.NewLogLogger(fs.log.Handler(), slog.LevelDebug),
+			Logger:            log.New(requestLog{fs.log}, "", 0),
 		},
 	}
 }
