@@ -23,6 +23,10 @@ var binaries struct {
 }
 
 func TestMain(m *testing.M) {
+	if database, writer, ok := strings.Cut(os.Getenv(sqliteEnv), " "); ok {
+		fmt.Fprintln(os.Stderr, writeSQLite(database, writer))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if binaries.dir != "" {
 		_ = os.RemoveAll(binaries.dir)
