@@ -77,7 +77,7 @@ func (d *drive) committed(database string, writer int, begun chan<- struct{}) (l
 // TestSQLiteOutlivesDaemon kills the daemon while several processes write to
 // databases of both kinds: each transaction that was committed is there.
 func TestSQLiteOutlivesDaemon(t *testing.T) {
-	rounds := 3
+	rounds := 2
 	if soak() {
 		rounds = 100
 	}

@@ -1,4 +1,5 @@
 # needs: borg
+# heavy
 # A borg repository: two archives with changes between, prune, compact, extract.
 export BORG_PASSPHRASE=walfs BORG_RELOCATED_REPO_ACCESS_IS_OK=yes BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
 

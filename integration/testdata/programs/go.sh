@@ -1,4 +1,5 @@
 # needs: go
+# heavy
 # A Go module, with the build cache on the drive too.
 work() {
   export GOCACHE=$PWD/cache GOFLAGS=-mod=mod GOTOOLCHAIN=local GOPATH=$PWD/path GOTELEMETRY=off CGO_ENABLED=0

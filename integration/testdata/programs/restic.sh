@@ -1,4 +1,5 @@
 # needs: restic
+# heavy
 # A restic repository: two backups with changes between, forget, prune, restore.
 export RESTIC_PASSWORD=walfs
 restic() { command restic --no-cache -q -r repo "$@"; }
