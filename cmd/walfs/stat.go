@@ -23,11 +23,11 @@ type fileStat struct {
 	Path     string       `json:"path"` // in the drive
 	Inode    uint64       `json:"inode"`
 	State    string       `json:"state"`
-	Sealed   bool         `json:"sealed"`
 	Size     int64        `json:"size"`
 	Extents  []fileExtent `json:"extents"`
 	EndEpoch walrus.Epoch `json:"end_epoch"` // 0: nothing is paid for yet
 	Error    string       `json:"error,omitempty"`
+	Sealed   bool         `json:"sealed"` // else the blobs hold plain bytes
 }
 
 // fileExtent is a range of the published content. In a sealed blob the bytes at BlobOffset are ciphertext.
