@@ -224,6 +224,9 @@ func (d *drive) addProblems(s *status) {
 	}
 }
 
+// openToAll says what it means that a drive is not sealed.
+const openToAll = "who has the nodes' folders can read everything"
+
 func (a *app) showStatus(s status) error {
 	where := "not mounted"
 	if s.Mounted {
@@ -244,6 +247,9 @@ func (a *app) showStatus(s status) error {
 	}
 	row("drive", "%s, %s", s.Drive, where)
 	row("state", "%s", s.Home)
+	if !s.Sealed {
+		row("sealed", "no: %s", openToAll)
+	}
 	row("dirty", "%s", ui.Size(s.DirtyBytes))
 	row("staged", "%s, safe on this machine; %d files wait", ui.Size(s.StagedBytes), s.PendingJobs)
 	row("storing", "%s in %s under way", ui.Size(s.StoringBytes), blobs(s.Segments))
