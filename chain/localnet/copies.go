@@ -1,6 +1,7 @@
 package localnet
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -165,13 +166,13 @@ func (n *Net) mendCopy(c *logCopy) {
 	n.install(fresh, c)
 }
 
-// inPlace reports whether the file that is open is the one with the name.
+// inPlace reports whether the file that is open is the one with the name, and as long as it should be.
 func (c *logCopy) inPlace() bool {
 	if c.f == nil {
 		return false
 	}
 	open, err := c.f.Stat()
-	if err != nil {
+	if err != nil || open.Size() != c.end {
 		return false
 	}
 	named, err := os.Lstat(filepath.Join(c.dir, LogFile))
@@ -340,7 +341,7 @@ func (n *Net) resume(c, old *logCopy, path string, found tip) (done bool, err er
 	}
 	same, err := sameHead(f, n.home.f)
 	if err == nil && same {
-		same, err = n.home.endsAt(found)
+		same, err = sameTail(f, n.home.f, n.home.state, found.end)
 	}
 	if err == nil && same && behind > 0 {
 		err = copyRange(f, found.end, n.home.f, found.end, n.home.tip.end)
@@ -365,13 +366,27 @@ func sameHead(a, b *os.File) (bool, error) {
 	return heads[0] == heads[1], nil
 }
 
-// endsAt reports whether a log with the same head has the same record where another one ends.
-func (l *homeLog) endsAt(t tip) (bool, error) {
-	found, err := lastIn(l.f, t.end)
-	if errors.Is(err, errRecord) {
-		return false, nil
+// tailBytes is how much of a copy is compared with the home's log before it is
+// gone on with: more than a power cut can have taken from what no sync has seen.
+const tailBytes = 64 << 20
+
+// sameTail compares two logs from behind their state, or from tailBytes before end, up to end.
+func sameTail(a, b *os.File, state, end int64) (bool, error) {
+	const step = 1 << 18
+	x, y := make([]byte, step), make([]byte, step)
+	for off := max(state-recordHead-recordTail, end-tailBytes); off < end; off += step {
+		k := min(step, end-off)
+		if _, err := a.ReadAt(x[:k], off); err != nil {
+			return false, err
+		}
+		if _, err := b.ReadAt(y[:k], off); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(x[:k], y[:k]) {
+			return false, nil
+		}
 	}
-	return found.same(t), err
+	return end >= state, nil
 }
 
 // mayReplace refuses to write over a log that says more than the home's.
