@@ -322,6 +322,10 @@ func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOpt
 	if errors.Is(err, keep.ErrNoGeneration) {
 		return report, nil, ui.Errorf(ui.Failed, "%w: %s", err, o.text)
 	}
+	if errors.Is(err, blobstore.ErrUnavailable) && len(o.nodeDirs) > 0 {
+		return report, nil, ui.Errorf(ui.TooFewNodes, "the nodes that are left do not have enough of the drive's names: %w", err).
+			WithHint("look for more node folders, and restore from all of them into another state folder")
+	}
 	if err != nil || len(o.nodeDirs) == 0 {
 		return report, nil, wrapf(err, "rebuild the index")
 	}

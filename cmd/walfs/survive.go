@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/embedded"
+	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/index"
@@ -120,6 +123,11 @@ func findLost(ctx context.Context, net *embedded.Network, blobs *blobstore.Clien
 	if err != nil {
 		return nil, err
 	}
+	if len(segments) <= maxSurvey {
+		if err := surveyNodes(ctx, net); err != nil {
+			return nil, err
+		}
+	}
 	held, err := heldShards(ctx, net)
 	if err != nil {
 		return nil, err
@@ -141,6 +149,21 @@ func findLost(ctx context.Context, net *embedded.Network, blobs *blobstore.Clien
 		err = w.folder(ctx, index.Root, "/")
 	}
 	return w.files, err
+}
+
+// maxSurvey is how many blobs a restore looks at on every node. Of a drive with more it
+// believes what the nodes know; the mount looks at them all in its own time.
+const maxSurvey = 20_000
+
+// surveyNodes lets all nodes look at their folders, in parallel.
+func surveyNodes(ctx context.Context, net *embedded.Network) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, n := range net.Up() {
+		group.Go(func() error {
+			return n.Survey(ctx, node.Marks, walrus.BlobID{}, func(node.Gap) error { return ctx.Err() })
+		})
+	}
+	return group.Wait()
 }
 
 // heldShards returns a function that says of how many shards the nodes have
