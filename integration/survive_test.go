@@ -85,6 +85,10 @@ func TestOnlyNodeFolders(t *testing.T) {
 				restore = []string{"--sheet", sheet}
 			}
 			must(t, os.WriteFile(d.path("unsynced"), []byte("x"), 0o600))
+			taker := append(append([]string{"--home", d.home + "2", "restore"}, restore...), "--node-dir", disks[0], "--node-dir", disks[1], "--node-dir", disks[2])
+			if out, errb, code := d.run(taker...); code != 11 {
+				t.Errorf("restore beside the mount: exit %d\n%s%s", code, out, errb)
+			}
 			d.kill()
 			shell(t, "umount -l %s", d.mnt)
 			must(t, os.RemoveAll(d.home))

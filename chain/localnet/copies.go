@@ -26,7 +26,7 @@ type logCopy struct {
 	dir   string
 	disk  uint64 // device number of the folder
 	f     *os.File
-	swaps int // of the home's log when this became a copy of it
+	swaps int   // of the home's log when this became a copy of it
 	end   int64 // of what this file has, in bytes
 	dirty bool  // written and not synced
 	err   error // why nothing is written to it; nil: it is up to date

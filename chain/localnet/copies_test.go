@@ -36,13 +36,17 @@ func wholeCopy(t *testing.T, what string, n *Net, dir string) {
 // ledger goes on, says so, and Mend puts it right.
 func TestCopyFallsBehind(t *testing.T) {
 	harms := map[string]func(t *testing.T, n *Net, dir string){
-		"removed":  func(t *testing.T, _ *Net, dir string) { must(t, os.Remove(filepath.Join(dir, LogFile))) },
-		"replaced": func(t *testing.T, _ *Net, dir string) { must(t, os.WriteFile(filepath.Join(dir, LogFile), []byte("x"), 0o600)) },
+		"removed": func(t *testing.T, _ *Net, dir string) { must(t, os.Remove(filepath.Join(dir, LogFile))) },
+		"replaced": func(t *testing.T, _ *Net, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, LogFile), []byte("x"), 0o600))
+		},
 		"replaced by rename": func(t *testing.T, _ *Net, dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, "x"), make([]byte, 500), 0o600))
 			must(t, os.Rename(filepath.Join(dir, "x"), filepath.Join(dir, LogFile)))
 		},
-		"cut short": func(t *testing.T, n *Net, dir string) { must(t, os.Truncate(filepath.Join(dir, LogFile), n.home.state+10)) },
+		"cut short": func(t *testing.T, n *Net, dir string) {
+			must(t, os.Truncate(filepath.Join(dir, LogFile), n.home.state+10))
+		},
 		"its disk fails": func(t *testing.T, n *Net, dir string) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
