@@ -408,8 +408,6 @@ func (n *Net) mayReplace(path string) error {
 		return ErrTakenOver
 	case era(other.Era).takeovers() < own.era.takeovers():
 		return nil // what a home wrote that lost the network
-	case other.Number > own.number+1:
-		return fmt.Errorf("%d records more than this ledger: %w", other.Number-own.number, ErrFork)
 	}
 	home, err := InspectLog(ownPath)
 	if err != nil {

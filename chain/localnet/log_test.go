@@ -265,6 +265,9 @@ func TestTornLog(t *testing.T) {
 			}
 			again := openNet(t, Config{Dir: at})
 			diffTables(t, fmt.Sprintf("cut at %d of %d to %d, database %v", cut, start, end, database), tables(t, again), want)
+			if info, err := os.Stat(filepath.Join(at, LogFile)); err != nil || info.Size() != again.home.tip.end {
+				t.Errorf("cut at %d: a log of %d bytes, of which %d count, %v", cut, info.Size(), again.home.tip.end, err)
+			}
 			fund(t, again, numbered('g', 1), bob, 1e12) // and it goes on
 			checkLog(t, fmt.Sprint("cut at ", cut), again)
 			if err := again.Close(); err != nil {
