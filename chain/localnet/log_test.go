@@ -440,7 +440,7 @@ func TestGoldenLog(t *testing.T) {
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
-		n = openNet(t, Config{Dir: dir, TakeOver: true})
+		openNet(t, Config{Dir: dir, TakeOver: true})
 		b, err := os.ReadFile(filepath.Join(dir, LogFile))
 		if err == nil {
 			err = errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(golden, b, 0o644))
