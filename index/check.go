@@ -28,6 +28,14 @@ var rules = []struct{ broken, sql string }{
 		WHERE e.dead = 9223372036854775807 AND i.ino IS NULL`},
 	{"extent in no segment", `SELECT e.ino, e.segment FROM extents e LEFT JOIN segments s ON s.number = e.segment
 		WHERE s.number IS NULL`},
+	{"adopted inode without content", `SELECT a.ino, 0 FROM adopted a LEFT JOIN inodes i ON i.ino = a.ino
+		WHERE i.ino IS NULL OR i.pub_version = 0 OR i.pub_generation <> 0`},
+	{"adopted inode that no trailer takes", `SELECT i.ino, i.generation FROM adopted a JOIN inodes i ON i.ino = a.ino
+		WHERE i.nlink > 0 AND i.generation <= (SELECT value FROM meta WHERE key = 'packed')`},
+	{"trash in no segment", `SELECT t.id, t.segment FROM trash_extents t LEFT JOIN segments s ON s.number = t.segment
+		WHERE s.number IS NULL`},
+	{"trash beyond the end", `SELECT e.id, e.off FROM trash_extents e LEFT JOIN trash t ON t.id = e.id
+		WHERE t.id IS NULL OR e.off + e.len > t.size`},
 	{"segment without its trailer", `SELECT s.number, s.generation FROM segments s LEFT JOIN trailers t ON t.generation = s.generation
 		WHERE s.stage < 4 AND t.generation IS NULL`},
 	{"trailer of no segment", `SELECT t.generation, 0 FROM trailers t LEFT JOIN segments s ON s.number = t.generation

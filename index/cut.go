@@ -112,7 +112,7 @@ func (tx *txn) cut(t *Trailer, completed []Packed) error {
 			whole[p.Ino] = p.Version
 		}
 	}
-	for _, read := range []func(*Trailer, map[Ino]uint64) error{tx.cutSegments, tx.cutInodes, tx.cutNames} {
+	for _, read := range []func(*Trailer, map[Ino]uint64) error{tx.cutAdopted, tx.cutSegments, tx.cutInodes, tx.cutNames} {
 		if err := read(t, whole); err != nil {
 			return err
 		}
@@ -143,6 +143,9 @@ func (tx *txn) cutContent(t *Trailer, p *Packed) (exists bool, err error) {
 		return false, err
 	}
 	c := ContentRow{Ino: p.Ino, Version: p.Version, Size: p.Size, Mtime: p.Mtime, Base: p.Base, Ops: p.Ops}
+	if err := tx.mergeAdopted(&c); err != nil {
+		return false, err
+	}
 	if p.Version == n.Version {
 		// What staging packed is newer than the row, unless mtime was set meanwhile.
 		q := Queued{Size: p.Size, Mtime: p.Mtime}

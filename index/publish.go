@@ -103,7 +103,11 @@ func (tx *txn) publish(g uint64, c *ContentRow, p *Packed) error {
 	if err != nil {
 		return err // bury spares what the cut speaks of
 	}
-	if n.PubVersion > 0 {
+	adopted, err := tx.settleAdopted(c.Ino)
+	if err != nil {
+		return err
+	}
+	if n.PubVersion > 0 && !adopted {
 		if err := tx.remember(&n, g); err != nil {
 			return err
 		}

@@ -38,10 +38,13 @@ func (w *world) reseal() {
 	var gaps []index.Gap
 	for pos := range int64(len(plain)) {
 		ino, ok := missing[pos]
-		if !ok || kept[pos] {
+		if kept[pos] {
 			continue
 		}
 		plain[pos] = 0
+		if !ok {
+			continue
+		}
 		if last := len(gaps) - 1; last >= 0 && gaps[last].Ino == ino && gaps[last].Pos+gaps[last].Len == pos {
 			gaps[last].Len++
 		} else {
@@ -52,6 +55,7 @@ func (w *world) reseal() {
 	header[63]++
 	w.expect("reseal", w.db.Reseal(ctx, s.Number, header, gaps))
 	w.gapped[s.Number] = plain
+	w.dropLost(s.Number)
 	receipt := must(w.db.Receipt(ctx, s.Number))
 	receipt.Blob = s.Blob
 	receipt.Blob[31]++
