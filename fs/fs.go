@@ -92,6 +92,7 @@ type FS struct {
 	fetches  sync.WaitGroup
 
 	ended ended
+	root  atomic.Pointer[node] // of the mount
 
 	mu       sync.RWMutex           // guards the fields below
 	inUse    map[index.Ino]*file    // regular files with an open handle

@@ -85,16 +85,23 @@ func (fs *FS) Mount(o MountOptions) (*Server, error) {
 // serve mounts with mount(2) if we may, else through fusermount3.
 func (fs *FS) serve(o MountOptions) (*fuse.Server, error) {
 	if os.Geteuid() == 0 {
+		root := &node{fs: fs}
 		opts := fs.options(o)
 		opts.DirectMountStrict = true
 		opts.DirectMountFlags, opts.Options = splitFlags(opts.Options)
-		server, err := fusefs.Mount(o.Dir, &node{fs: fs}, opts)
+		server, err := fusefs.Mount(o.Dir, root, opts)
 		if err == nil {
+			fs.root.Store(root)
 			return server, nil
 		}
 		fs.log.Debug("direct mount", "err", err)
 	}
-	return fusefs.Mount(o.Dir, &node{fs: fs}, fs.options(o))
+	root := &node{fs: fs}
+	server, err := fusefs.Mount(o.Dir, root, fs.options(o))
+	if err == nil {
+		fs.root.Store(root)
+	}
+	return server, err
 }
 
 func splitFlags(options []string) (flags uintptr, rest []string) {

@@ -24,6 +24,9 @@ const (
 	opNodeScrub   = "node.scrub"
 	opCacheClear  = "cache.clear"
 	opIndexCheck  = "index.check"
+	opTrashList   = "trash.list"
+	opUntrash     = "trash.restore"
+	opTrashEmpty  = "trash.empty"
 	opUmount      = "umount"
 )
 
@@ -41,6 +44,9 @@ func (d *drive) calls() map[string]control.Handler {
 		opNodeScrub:   answer(d.answerNodeScrub),
 		opCacheClear:  answer(d.answerCacheClear),
 		opIndexCheck:  answer(d.answerIndexCheck),
+		opTrashList:   answer(d.answerTrashList),
+		opUntrash:     answer(d.answerUntrash),
+		opTrashEmpty:  answer(d.answerTrashEmpty),
 	}
 }
 

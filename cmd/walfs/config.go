@@ -23,15 +23,16 @@ import (
 // config is the settings of a drive: those of config.toml, over which go WALFS_*
 // variables and then flags. A zero field leaves the choice to the default.
 type config struct {
-	Network     string   `toml:"network,omitempty"`      // folder of the embedded network; default <home>/network
-	Nodes       int      `toml:"nodes,omitempty"`        // when the network is made
-	Shards      int      `toml:"shards,omitempty"`       // when the network is made
-	NodeDirs    []string `toml:"node_dirs,omitempty"`    // disks to deal the nodes to
-	Identity    string   `toml:"identity,omitempty"`     // age identity that opens the keys; default identity.txt
-	Cache       string   `toml:"cache,omitempty"`        // folder of the sliver cache
-	CacheBudget byteSize `toml:"cache_budget,omitempty"` // for slivers and clean copies together
-	Memory      byteSize `toml:"memory_limit,omitempty"` // soft limit of the mount process
-	ReadTimeout span     `toml:"read_timeout,omitempty"` // after which a read is EIO
+	Network     string   `toml:"network,omitempty"`         // folder of the embedded network; default <home>/network
+	Nodes       int      `toml:"nodes,omitempty"`           // when the network is made
+	Shards      int      `toml:"shards,omitempty"`          // when the network is made
+	NodeDirs    []string `toml:"node_dirs,omitempty"`       // disks to deal the nodes to
+	Identity    string   `toml:"identity,omitempty"`        // age identity that opens the keys; default identity.txt
+	Cache       string   `toml:"cache,omitempty"`           // folder of the sliver cache
+	CacheBudget byteSize `toml:"cache_budget,omitempty"`    // for slivers and clean copies together
+	Memory      byteSize `toml:"memory_limit,omitempty"`    // soft limit of the mount process
+	ReadTimeout span     `toml:"read_timeout,omitempty"`    // after which a read is EIO
+	Retention   *span    `toml:"trash_retention,omitempty"` // of deleted files; 0: none is kept
 }
 
 // byteSize is a size in bytes, "512MiB" or "20GB" in text.
@@ -52,15 +53,27 @@ func (b *byteSize) Set(text string) error { return b.UnmarshalText([]byte(text))
 
 func (b *byteSize) Type() string { return "SIZE" }
 
-// span is a duration, "30s" in text.
+// span is a duration, "30s" or "7d" in text.
 type span time.Duration
 
 // UnmarshalText reads the text form.
 func (s *span) UnmarshalText(text []byte) error {
+	days, whole := strings.CutSuffix(string(text), "d")
+	if n, err := strconv.ParseUint(days, 10, 16); whole && err == nil {
+		*s = span(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
 	d, err := time.ParseDuration(string(text))
 	*s = span(d)
 	return err
 }
+
+// Set reads the text form from a flag.
+func (s *span) Set(text string) error { return s.UnmarshalText([]byte(text)) }
+
+func (s *span) Type() string { return "TIME" }
+
+func (s *span) String() string { return time.Duration(*s).String() }
 
 // MarshalText writes the text form.
 func (s span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
@@ -115,7 +128,8 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_MEMORY_LIMIT", c.Memory.Set)
 	set("WALFS_NODES", func(s string) (bad error) { c.Nodes, bad = strconv.Atoi(s); return bad })
 	set("WALFS_SHARDS", func(s string) (bad error) { c.Shards, bad = strconv.Atoi(s); return bad })
-	set("WALFS_READ_TIMEOUT", func(s string) error { return c.ReadTimeout.UnmarshalText([]byte(s)) })
+	set("WALFS_READ_TIMEOUT", c.ReadTimeout.Set)
+	set("WALFS_TRASH_RETENTION", func(s string) error { c.Retention = new(span); return c.Retention.Set(s) })
 	return err
 }
 
@@ -123,6 +137,9 @@ func (c *config) environment(getenv func(string) string) error {
 func (c *config) check(h home) error {
 	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 {
 		return usagef("%s: nodes, shards and read_timeout cannot be negative", h.config())
+	}
+	if c.Retention != nil && *c.Retention < 0 {
+		return usagef("%s: trash_retention cannot be negative", h.config())
 	}
 	for _, dir := range []*string{&c.Network, &c.Cache, &c.Identity} {
 		if *dir != "" && !filepath.IsAbs(*dir) {
@@ -161,6 +178,21 @@ func (c *config) budget(dir string) (int64, error) {
 		return 0, fmt.Errorf("room for the cache: %w", err)
 	}
 	return min(max(int64(st.Bavail)*st.Bsize/10, minBudget), maxBudget), nil
+}
+
+// defaultRetention is how long deleted files are kept unless the configuration says otherwise.
+const defaultRetention = 7 * 24 * time.Hour
+
+// trashes reports whether deleted files are kept.
+func (c *config) trashes() bool { return c.Retention == nil || *c.Retention > 0 }
+
+// retention returns how long deleted files are kept. Those that were kept before that was
+// turned off have the default.
+func (c *config) retention() time.Duration {
+	if c.Retention == nil || *c.Retention == 0 {
+		return defaultRetention
+	}
+	return time.Duration(*c.Retention)
 }
 
 // identityFile returns the file that opens the keys, or "" when a passphrase does.

@@ -44,6 +44,8 @@ type drive struct {
 	committer *commit.Committer
 	copies    *keep.Copies
 	renewer   *keep.Renewer
+	trash     *keep.Trash
+	fsys      *drivefs.FS // once recovered
 	room      *room
 	budget    int64 // for cache and clean copies together
 
@@ -128,10 +130,15 @@ func (d *drive) lock(ctx context.Context) error {
 }
 
 func (d *drive) openIndex(ctx context.Context) (err error) {
-	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log}); err != nil {
+	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log, Trash: d.config.trashes()}); err != nil {
 		return fmt.Errorf("open index: %w", err)
 	}
 	d.onClose(d.index.Close)
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	d.trash = keep.NewTrash(keep.TrashConfig{Index: d.index, Keep: d.config.retention(), Boot: boot, Log: d.log})
 	if d.about, err = d.index.Drive(ctx); err != nil {
 		return err
 	}
@@ -236,6 +243,10 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
+	if _, err := d.trash.Expire(ctx); err != nil {
+		return nil, err
+	}
+	d.fsys = fsys
 	d.log.Info("recovered", "op", "recover", "queued", found.Queued, "reaped", found.Reaped, "shelved", found.Shelved, "lost", found.Lost)
 	if err := d.committer.Recover(ctx); err != nil {
 		return nil, err
@@ -283,6 +294,7 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.healer.Run(ctx) })
 	group.Go(func() error { return d.copies.Run(ctx) })
 	group.Go(func() error { return d.renewer.Run(ctx) })
+	group.Go(func() error { return d.trash.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error {
 		err := d.committer.Run(ctx)
