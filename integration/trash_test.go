@@ -56,6 +56,7 @@ func TestTrash(t *testing.T) {
 	d.mustRun("trash", "restore", d.path("tree"))
 	diffTrees(t, "restored", want, kept(readTree(t, d.path("tree"))))
 	d.kill()
+	d.reboot()
 	d.mount()
 	diffTrees(t, "after kill -9", want, kept(readTree(t, d.path("tree"))))
 
@@ -66,7 +67,9 @@ func TestTrash(t *testing.T) {
 	change("used3", func(path string) error { return os.Rename(path, d.path("moved")) })
 	change("big", func(path string) error { return writeAt(path, []byte("CHANGED"), 5<<20) })
 	changed := kept(readTree(t, d.mnt))
+	shell(t, "cd %s && sync big used0 used1 . ../moved", d.path("tree"))
 	d.kill()
+	d.reboot()
 	d.mount()
 	d.startNodes()
 	d.sync()
@@ -87,6 +90,13 @@ func TestTrash(t *testing.T) {
 		t.Errorf("the trash came along:\n%s", out)
 	}
 	r.umount()
+}
+
+// reboot makes the next start believe that the machine was: staging counts only
+// as far as it was synced.
+func (d *drive) reboot() {
+	d.t.Helper()
+	must(d.t, os.WriteFile(filepath.Join(d.home, "boot"), []byte("another"), 0o600))
 }
 
 // TestTrashIsSeen restores a file below a folder that the kernel has listed and
