@@ -23,16 +23,17 @@ import (
 // config is the settings of a drive: those of config.toml, over which go WALFS_*
 // variables and then flags. A zero field leaves the choice to the default.
 type config struct {
-	Network     string   `toml:"network,omitempty"`         // folder of the embedded network; default <home>/network
-	Nodes       int      `toml:"nodes,omitempty"`           // when the network is made
-	Shards      int      `toml:"shards,omitempty"`          // when the network is made
-	NodeDirs    []string `toml:"node_dirs,omitempty"`       // disks to deal the nodes to
-	Identity    string   `toml:"identity,omitempty"`        // age identity that opens the keys; default identity.txt
-	Cache       string   `toml:"cache,omitempty"`           // folder of the sliver cache
-	CacheBudget byteSize `toml:"cache_budget,omitempty"`    // for slivers and clean copies together
-	Memory      byteSize `toml:"memory_limit,omitempty"`    // soft limit of the mount process
-	ReadTimeout span     `toml:"read_timeout,omitempty"`    // after which a read is EIO
-	Retention   *span    `toml:"trash_retention,omitempty"` // of deleted files; 0: none is kept
+	Network      string   `toml:"network,omitempty"`         // folder of the embedded network; default <home>/network
+	Nodes        int      `toml:"nodes,omitempty"`           // when the network is made
+	Shards       int      `toml:"shards,omitempty"`          // when the network is made
+	NodeDirs     []string `toml:"node_dirs,omitempty"`       // disks to deal the nodes to
+	Identity     string   `toml:"identity,omitempty"`        // age identity that opens the keys; default identity.txt
+	Cache        string   `toml:"cache,omitempty"`           // folder of the sliver cache
+	CacheBudget  byteSize `toml:"cache_budget,omitempty"`    // for slivers and clean copies together
+	Memory       byteSize `toml:"memory_limit,omitempty"`    // soft limit of the mount process
+	ReadTimeout  span     `toml:"read_timeout,omitempty"`    // after which a read is EIO
+	FsyncTimeout span     `toml:"fsync_timeout,omitempty"`   // of -o fsync=certified, while nothing is certified
+	Retention    *span    `toml:"trash_retention,omitempty"` // of deleted files; 0: none is kept
 }
 
 // byteSize is a size in bytes, "512MiB" or "20GB" in text.
@@ -129,14 +130,15 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_NODES", func(s string) (bad error) { c.Nodes, bad = strconv.Atoi(s); return bad })
 	set("WALFS_SHARDS", func(s string) (bad error) { c.Shards, bad = strconv.Atoi(s); return bad })
 	set("WALFS_READ_TIMEOUT", c.ReadTimeout.Set)
+	set("WALFS_FSYNC_TIMEOUT", c.FsyncTimeout.Set)
 	set("WALFS_TRASH_RETENTION", func(s string) error { c.Retention = new(span); return c.Retention.Set(s) })
 	return err
 }
 
 // check refuses settings that no drive can have, and makes folders absolute: relative ones count from the home.
 func (c *config) check(h home) error {
-	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 {
-		return usagef("%s: nodes, shards and read_timeout cannot be negative", h.config())
+	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 || c.FsyncTimeout < 0 {
+		return usagef("%s: nodes, shards, read_timeout and fsync_timeout cannot be negative", h.config())
 	}
 	if c.Retention != nil && *c.Retention < 0 {
 		return usagef("%s: trash_retention cannot be negative", h.config())
