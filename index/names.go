@@ -206,7 +206,7 @@ func (db *DB) Link(ctx context.Context, ino, parent Ino, name []byte) (a Attr, e
 // Unlink removes the name of anything but a directory (ErrIsDir) and returns
 // the inode as it is afterwards. A file that loses its last name goes to the trash.
 func (db *DB) Unlink(ctx context.Context, parent Ino, name []byte) (a Attr, err error) {
-	err = db.update(func(tx *txn) error {
+	err = db.deleting(db.update, func(tx *txn) error {
 		if a, err = tx.lookup(parent, name); err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (db *DB) Unlink(ctx context.Context, parent Ino, name []byte) (a Attr, err 
 
 // Vanish removes every live name of a file, as Unlink does.
 func (db *DB) Vanish(ctx context.Context, ino Ino) error {
-	return db.update(func(tx *txn) error {
+	return db.deleting(db.update, func(tx *txn) error {
 		a, err := tx.attr(ino)
 		if err != nil {
 			return err

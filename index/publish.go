@@ -48,9 +48,13 @@ func (tx *txn) commitSegments(c *Commit, packed map[Ino]*Packed) error {
 			return err
 		}
 	}
+	adopted, err := tx.anyAdopted()
+	if err != nil {
+		return err
+	}
 	for i := range c.Trailer.Contents {
 		row := &c.Trailer.Contents[i]
-		if err := tx.publish(g, row, packed[row.Ino]); err != nil {
+		if err := tx.publish(g, row, packed[row.Ino], adopted); err != nil {
 			return fmt.Errorf("inode %d: %w", row.Ino, err)
 		}
 	}
@@ -97,15 +101,17 @@ func (tx *txn) announce(number, g uint64) error {
 	return tx.run(`UPDATE segments SET announced = ? WHERE number = ? AND announced IS NULL`, g, number)
 }
 
-// publish makes a version that was packed whole the published one.
-func (tx *txn) publish(g uint64, c *ContentRow, p *Packed) error {
+// publish makes a version that was packed whole the published one. Adopted: it
+// may take the place of adopted content.
+func (tx *txn) publish(g uint64, c *ContentRow, p *Packed, adopted bool) error {
 	n, err := tx.inode(c.Ino)
 	if err != nil {
 		return err // bury spares what the cut speaks of
 	}
-	adopted, err := tx.settleAdopted(c.Ino)
-	if err != nil {
-		return err
+	if adopted {
+		if adopted, err = tx.settleAdopted(c.Ino); err != nil {
+			return err
+		}
 	}
 	if n.PubVersion > 0 && !adopted {
 		if err := tx.remember(&n, g); err != nil {

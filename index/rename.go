@@ -19,7 +19,7 @@ func (db *DB) Rename(ctx context.Context, r RenameRequest) (displaced Attr, err 
 	if r.Full {
 		commit = db.full
 	}
-	err = commit(func(tx *txn) error {
+	err = db.deleting(commit, func(tx *txn) error {
 		if r.Full {
 			if err := tx.barrier(r.Held...); err != nil {
 				return err

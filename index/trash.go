@@ -78,10 +78,49 @@ func (db *DB) TrashSum() TrashSum {
 	return TrashSum{Files: st.trashed, Bytes: st.trashedBytes}
 }
 
+// giveWay is how many files the trash gives up at first when there is no room.
+const giveWay = 1000
+
+// deleting runs fn, which may put a file into the trash. Who deletes files
+// wants room: if there is none for that, the file goes without, and if there is
+// none even so, what was deleted first gives way.
+func (db *DB) deleting(commit func(func(*txn) error) error, fn func(*txn) error) error {
+	err := commit(fn)
+	for give := 0; db.trash && errors.Is(err, ErrFull); give = max(giveWay, 4*give) {
+		gone := TrashSum{}
+		err = commit(func(tx *txn) error {
+			before := tx.gone
+			tx.gone = true
+			defer func() { tx.gone = before }()
+			var err error
+			if gone, err = tx.dropOldest(give); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
+		if err == nil {
+			db.log.Warn("no room for the trash: a file was deleted for good", "op", "keep", "given up", gone.Files)
+		}
+		if give > 0 && gone.Files < int64(give) { // that was all
+			return err
+		}
+	}
+	return err
+}
+
+// dropOldest gives up to limit files up that were deleted first.
+func (tx *txn) dropOldest(limit int) (TrashSum, error) {
+	last, err := tx.int(`SELECT max(id) FROM (SELECT id FROM trash ORDER BY id LIMIT ?)`, limit)
+	if err != nil || last == 0 {
+		return TrashSum{}, err
+	}
+	return tx.drop(0, last)
+}
+
 // keep puts a file that is about to lose its last name, which is still bound,
 // into the trash.
 func (tx *txn) keep(a *Attr, parent Ino, name []byte, replaced bool) error {
-	if !tx.db.trash {
+	if !tx.db.trash || tx.gone {
 		return nil
 	}
 	stored, err := tx.isStored(a, parent, name)

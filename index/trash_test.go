@@ -3,6 +3,7 @@ package index_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -292,5 +293,36 @@ func TestTrashQuery(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%+v finds %v, want %v", tt.q, got, tt.want)
 		}
+	}
+}
+
+// TestTrashFull deletes on a full disk: for the trash there is no room then,
+// and the file goes without.
+func TestTrashFull(t *testing.T) {
+	db := openTrash(t)
+	c := &committer{t: t, db: db}
+	dir := create(t, db, index.Root, "dir", dirMode)
+	const files = 2000
+	var packed []index.Packed
+	for i := range files {
+		a := create(t, db, dir.Ino, fmt.Sprintf("%0200d", i), fileMode)
+		packed = append(packed, index.Packed{Ino: a.Ino, Version: 1, Size: 9, Mtime: 5, Ops: []index.Op{{Len: 9, Segment: 1}}})
+	}
+	c.both(packed...)
+	if err := db.LimitPages(1); err != nil { // it grows no more
+		t.Fatal(err)
+	}
+	for i := range files {
+		if _, err := db.Unlink(ctx, dir.Ino, fmt.Appendf(nil, "%0200d", i)); err != nil {
+			t.Fatalf("file %d cannot be deleted: %v", i, err)
+		}
+	}
+	kept := db.TrashSum().Files
+	t.Logf("%d of %d files are in the trash", kept, files)
+	if kept == files {
+		t.Error("the disk was not full")
+	}
+	if problems := must(db.Check(ctx)); len(problems) > 0 {
+		t.Errorf("not sound: %q", problems)
 	}
 }

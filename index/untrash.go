@@ -152,6 +152,12 @@ func (tx *txn) need(segment uint64) error {
 	return tx.run(`UPDATE segments SET condemned = NULL WHERE number = ? AND condemned IS NOT NULL`, segment)
 }
 
+// anyAdopted reports whether there is adopted content.
+func (c *conn) anyAdopted() (bool, error) {
+	n, err := c.int(`SELECT EXISTS (SELECT 1 FROM adopted)`)
+	return n != 0, err
+}
+
 // cutAdopted adds the content of the files whose extents are in no committed
 // trailer, unless the cut completes a version of them: that has all of it. A
 // file without a name is left out, and may be gone before the next cut.

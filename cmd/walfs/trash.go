@@ -144,18 +144,27 @@ func (d *drive) newTrashEntry(t index.Trashed, now time.Time) trashEntry {
 
 func (d *drive) answerTrashList(ctx context.Context, args trashListArgs, emit func(any) error) (sum trashSum, err error) {
 	now := time.Now()
-	for q := (index.TrashQuery{Path: inTrash(args.Path), Max: maxListPage}); ; {
-		list, err := d.index.Trash(ctx, q)
-		if err != nil || len(list) == 0 {
-			return sum, err
-		}
+	err = d.eachTrashed(ctx, args.Path, func(list []index.Trashed) error {
 		var page trashPage
 		for _, t := range list {
 			page.Entries = append(page.Entries, d.newTrashEntry(t, now))
 			sum.add(t)
 		}
-		if err := emit(page); err != nil {
-			return sum, err
+		return emit(page)
+	})
+	return sum, err
+}
+
+// eachTrashed calls each for what was at a path or below, some at a time, those first that
+// were deleted last.
+func (d *drive) eachTrashed(ctx context.Context, path []byte, each func([]index.Trashed) error) error {
+	for q := (index.TrashQuery{Path: inTrash(path), Max: maxListPage}); ; {
+		list, err := d.index.Trash(ctx, q)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		if err := each(list); err != nil {
+			return err
 		}
 		q.Before = list[len(list)-1].ID
 	}
@@ -185,20 +194,27 @@ func (l *line) items(ctx context.Context, args []string) (list []trashItem, err 
 	return list, nil
 }
 
-// trashed returns what an item names, those first that were deleted last.
-func (d *drive) trashed(ctx context.Context, item trashItem) ([]index.Trashed, error) {
+// trashed calls each for what an item names, as eachTrashed does. It is an error if that is nothing.
+func (d *drive) trashed(ctx context.Context, item trashItem, each func([]index.Trashed) error) error {
 	if item.ID > 0 {
 		list, err := d.index.Trash(ctx, index.TrashQuery{ID: item.ID})
-		if err != nil || len(list) > 0 {
-			return list, err
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 {
+			return each(list)
 		}
 	}
-	list, err := d.index.Trash(ctx, index.TrashQuery{Path: inTrash(item.Path)})
-	if err == nil && len(list) == 0 {
+	found := false
+	err := d.eachTrashed(ctx, item.Path, func(list []index.Trashed) error {
+		found = true
+		return each(list)
+	})
+	if err == nil && !found {
 		err = ui.Errorf(ui.Failed, "%s is not in the trash", ui.Clean(string(item.Path))).
 			WithHint("walfs trash list shows what is; what was never stored, or lay there for too long, is gone")
 	}
-	return list, err
+	return err
 }
 
 // files counts files for people.

@@ -86,19 +86,28 @@ func (d *drive) answerTrashEmpty(ctx context.Context, args trashEmptyArgs, _ fun
 			return sum, err
 		}
 	}
-	list, err := d.named(ctx, args.Items)
-	if err != nil {
-		return sum, err
-	}
 	seen := map[int64]bool{}
 	var ids []int64
-	for _, t := range list {
-		if seen[t.ID] || t.Age < args.OlderThan || args.Newest > 0 && t.ID > args.Newest {
-			continue
+	add := func(list []index.Trashed) error {
+		for _, t := range list {
+			if seen[t.ID] || t.Age < args.OlderThan || args.Newest > 0 && t.ID > args.Newest {
+				continue
+			}
+			seen[t.ID] = true
+			ids = append(ids, t.ID)
+			sum.add(t)
 		}
-		seen[t.ID] = true
-		ids = append(ids, t.ID)
-		sum.add(t)
+		return nil
+	}
+	if len(args.Items) == 0 {
+		if err := d.eachTrashed(ctx, nil, add); err != nil {
+			return sum, err
+		}
+	}
+	for _, item := range args.Items {
+		if err := d.trashed(ctx, item, add); err != nil {
+			return sum, err
+		}
 	}
 	for len(ids) > 0 && !args.Look {
 		n := min(len(ids), emptyBatch)
@@ -108,19 +117,4 @@ func (d *drive) answerTrashEmpty(ctx context.Context, args trashEmptyArgs, _ fun
 		ids = ids[n:]
 	}
 	return sum, nil
-}
-
-// named returns what lies in the trash of the items, or all if there are none.
-func (d *drive) named(ctx context.Context, items []trashItem) (all []index.Trashed, err error) {
-	if len(items) == 0 {
-		return d.index.Trash(ctx, index.TrashQuery{})
-	}
-	for _, item := range items {
-		list, err := d.trashed(ctx, item)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, list...)
-	}
-	return all, nil
 }

@@ -145,35 +145,46 @@ func (d *drive) answerUntrash(ctx context.Context, args untrashArgs, emit func(a
 	return u.done, u.run(ctx)
 }
 
-// add plans what an item names.
+// add plans what an item names: one file, or all below a folder.
 func (u *untrashing) add(ctx context.Context, item trashItem, to []byte) error {
-	list, err := u.d.trashed(ctx, item)
-	if err != nil {
+	from := inTrash(item.Path)
+	seen := map[string]bool{} // newer versions of the same path
+	one := false
+	return u.d.trashed(ctx, item, func(list []index.Trashed) error {
+		for _, t := range list {
+			path := string(t.Path)
+			if len(seen) == 0 && (t.ID == item.ID || path == string(from)) {
+				one = true
+				seen[path] = true
+				if err := u.file(ctx, t, to); err != nil {
+					return err
+				}
+			}
+			if one || seen[path] || path == string(from) {
+				continue
+			}
+			seen[path] = true
+			if err := u.below(ctx, t, t.Path[len(from):], to); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// below plans to restore a file of a folder, unless it is there.
+func (u *untrashing) below(ctx context.Context, t index.Trashed, rest, to []byte) error {
+	live, err := u.exists(ctx, t.Path)
+	switch {
+	case err != nil:
 		return err
-	}
-	last, from := list[0], inTrash(item.Path)
-	if last.ID == item.ID || string(last.Path) == string(from) {
-		return u.file(ctx, last, to)
-	}
-	seen := map[string]bool{}
-	for _, t := range list {
-		if string(t.Path) == string(from) || seen[string(t.Path)] {
-			continue
-		}
-		seen[string(t.Path)] = true
-		live, err := u.exists(ctx, t.Path)
-		if err != nil {
-			return err
-		}
-		switch {
-		case live && t.Replaced: // not deleted
-		case live && len(to) == 0:
-			u.leave(t.Path, index.ErrExist)
-		case len(to) == 0:
-			u.plan = append(u.plan, index.UntrashRequest{ID: t.ID, Path: t.Path})
-		default:
-			u.plan = append(u.plan, index.UntrashRequest{ID: t.ID, Path: inTrash([]byte(path.Join(string(to), string(t.Path[len(from):]))))})
-		}
+	case live && t.Replaced: // not deleted
+	case live && len(to) == 0:
+		u.leave(t.Path, index.ErrExist)
+	case len(to) == 0:
+		u.plan = append(u.plan, index.UntrashRequest{ID: t.ID, Path: t.Path})
+	default:
+		u.plan = append(u.plan, index.UntrashRequest{ID: t.ID, Path: inTrash([]byte(path.Join(string(to), string(rest))))})
 	}
 	return nil
 }
