@@ -38,13 +38,10 @@ func (w *world) reseal() {
 	var gaps []index.Gap
 	for pos := range int64(len(plain)) {
 		ino, ok := missing[pos]
-		if kept[pos] {
+		if !ok || kept[pos] {
 			continue
 		}
 		plain[pos] = 0
-		if !ok {
-			continue
-		}
 		if last := len(gaps) - 1; last >= 0 && gaps[last].Ino == ino && gaps[last].Pos+gaps[last].Len == pos {
 			gaps[last].Len++
 		} else {
