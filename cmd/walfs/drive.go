@@ -232,6 +232,9 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := d.trash.Expire(ctx); err != nil { // before anything is deleted
+		return nil, err
+	}
 	fsys, err := drivefs.New(drivefs.Config{
 		Index: d.index, Staging: d.staging, Blobs: d.blobs, Keys: d.keys.ring, Wake: d.committer.Wake,
 		Room: d.room.hooks(), Log: d.log, ReadTimeout: time.Duration(d.config.ReadTimeout),
@@ -242,9 +245,6 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 	found, err := fsys.Recover(ctx, rebooted)
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
-	}
-	if _, err := d.trash.Expire(ctx); err != nil {
-		return nil, err
 	}
 	d.fsys = fsys
 	d.log.Info("recovered", "op", "recover", "queued", found.Queued, "reaped", found.Reaped, "shelved", found.Shelved, "lost", found.Lost)

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"path"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -177,7 +178,7 @@ func (s *trashSum) add(t index.Trashed) {
 }
 
 // inTrash turns a path in the drive into one as the trash has it.
-func inTrash(path []byte) []byte { return bytes.Trim(path, "/") }
+func inTrash(name []byte) []byte { return []byte(strings.Trim(path.Clean("/"+string(name)), "/")) }
 
 // items turns what a person named into items: a number may be an ID.
 func (l *line) items(ctx context.Context, args []string) (list []trashItem, err error) {

@@ -231,6 +231,9 @@ func (u *untrashing) leave(path []byte, why error) {
 func (u *untrashing) run(ctx context.Context) error {
 	waited := false
 	for plan := u.plan; len(plan) > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n := min(len(plan), maxListPage)
 		done, err := u.d.fsys.Untrash(ctx, plan[:n])
 		if err != nil {
