@@ -32,10 +32,16 @@ var rules = []struct{ broken, sql string }{
 		WHERE i.ino IS NULL OR i.pub_version = 0 OR i.pub_generation <> 0`},
 	{"adopted inode that no trailer takes", `SELECT i.ino, i.generation FROM adopted a JOIN inodes i ON i.ino = a.ino
 		WHERE i.nlink > 0 AND i.generation <= (SELECT value FROM meta WHERE key = 'packed')`},
-	{"trash in no segment", `SELECT t.id, t.segment FROM trash_extents t LEFT JOIN segments s ON s.number = t.segment
-		WHERE s.number IS NULL`},
 	{"trash beyond the end", `SELECT e.id, e.off FROM trash_extents e LEFT JOIN trash t ON t.id = e.id
 		WHERE t.id IS NULL OR e.off + e.len > t.size`},
+	{"reference to a segment that is being deleted", `SELECT s.number, e.ino FROM segments s JOIN extents e ON e.segment = s.number
+		WHERE s.delete_tx IS NOT NULL`},
+	{"condemned segment that is needed", `SELECT s.number, e.ino FROM segments s JOIN extents e ON e.segment = s.number
+		WHERE s.condemned IS NOT NULL`},
+	{"moved range of no segment", `SELECT m.segment, m.from_seg FROM moved m LEFT JOIN segments s ON s.number = m.from_seg
+		WHERE s.number IS NULL`},
+	{"deleted file in no segment", `SELECT t.id, t.segment FROM trash_extents t LEFT JOIN segments s ON s.number = t.segment
+		WHERE s.number IS NULL OR s.delete_tx IS NOT NULL`},
 	{"segment without its trailer", `SELECT s.number, s.generation FROM segments s LEFT JOIN trailers t ON t.generation = s.generation
 		WHERE s.stage < 4 AND t.generation IS NULL`},
 	{"trailer of no segment", `SELECT t.generation, 0 FROM trailers t LEFT JOIN segments s ON s.number = t.generation

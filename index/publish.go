@@ -101,8 +101,8 @@ func (tx *txn) announce(number, g uint64) error {
 	return tx.run(`UPDATE segments SET announced = ? WHERE number = ? AND announced IS NULL`, g, number)
 }
 
-// publish makes a version that was packed whole the published one. Adopted: it
-// may take the place of adopted content.
+// publish makes a version that was packed whole the published one, or moves
+// ranges of the one that is. Adopted: it may take the place of adopted content.
 func (tx *txn) publish(g uint64, c *ContentRow, p *Packed, adopted bool) error {
 	n, err := tx.inode(c.Ino)
 	if err != nil {
@@ -112,6 +112,9 @@ func (tx *txn) publish(g uint64, c *ContentRow, p *Packed, adopted bool) error {
 		if adopted, err = tx.settleAdopted(c.Ino); err != nil {
 			return err
 		}
+	}
+	if !adopted && c.Version == n.PubVersion {
+		return tx.relocate(g, c)
 	}
 	if n.PubVersion > 0 && !adopted {
 		if err := tx.remember(&n, g); err != nil {

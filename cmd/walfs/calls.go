@@ -28,6 +28,8 @@ const (
 	opTrashList   = "trash.list"
 	opUntrash     = "trash.restore"
 	opTrashEmpty  = "trash.empty"
+	opCollect     = "gc"
+	opUsage       = "du"
 	opUmount      = "umount"
 )
 
@@ -49,6 +51,8 @@ func (d *drive) calls() map[string]control.Handler {
 		opTrashList:   answer(d.answerTrashList),
 		opUntrash:     answer(d.answerUntrash),
 		opTrashEmpty:  answer(d.answerTrashEmpty),
+		opCollect:     answer(d.answerCollect),
+		opUsage:       answer(d.answerUsage),
 	}
 }
 

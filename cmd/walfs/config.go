@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
 )
 
 // config is the settings of a drive: those of config.toml, over which go WALFS_*
@@ -34,6 +36,7 @@ type config struct {
 	ReadTimeout  span     `toml:"read_timeout,omitempty"`    // after which a read is EIO
 	FsyncTimeout span     `toml:"fsync_timeout,omitempty"`   // of -o fsync=certified, while nothing is certified
 	Retention    *span    `toml:"trash_retention,omitempty"` // of deleted files; 0: none is kept
+	Grace        span     `toml:"gc_grace,omitempty"`        // between condemned and deleted; default 7 days
 }
 
 // byteSize is a size in bytes, "512MiB" or "20GB" in text.
@@ -132,13 +135,17 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_READ_TIMEOUT", c.ReadTimeout.Set)
 	set("WALFS_FSYNC_TIMEOUT", c.FsyncTimeout.Set)
 	set("WALFS_TRASH_RETENTION", func(s string) error { c.Retention = new(span); return c.Retention.Set(s) })
+	set("WALFS_GC_GRACE", c.Grace.Set)
 	return err
 }
 
+// grace returns how long what was deleted can be had back from older states of the drive.
+func (c *config) grace() time.Duration { return cmp.Or(time.Duration(c.Grace), keep.DefaultGrace) }
+
 // check refuses settings that no drive can have, and makes folders absolute: relative ones count from the home.
 func (c *config) check(h home) error {
-	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 || c.FsyncTimeout < 0 {
-		return usagef("%s: nodes, shards, read_timeout and fsync_timeout cannot be negative", h.config())
+	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 || c.FsyncTimeout < 0 || c.Grace < 0 {
+		return usagef("%s: nodes, shards, read_timeout, fsync_timeout and gc_grace cannot be negative", h.config())
 	}
 	if c.Retention != nil && *c.Retention < 0 {
 		return usagef("%s: trash_retention cannot be negative", h.config())

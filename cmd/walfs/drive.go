@@ -46,6 +46,7 @@ type drive struct {
 	renewer   *keep.Renewer
 	trash     *keep.Trash
 	fsys      *drivefs.FS // once recovered
+	collector *keep.Collector
 	room      *room
 	budget    int64 // for cache and clean copies together
 
@@ -222,6 +223,10 @@ func (d *drive) openCommitter(ctx context.Context) (err error) {
 	if d.room, err = newRoom(d); err != nil {
 		return err
 	}
+	d.collector = keep.NewCollector(keep.CollectConfig{
+		Index: d.index, Ledger: d.ledger, Blobs: d.blobs, Keys: d.keys.ring, Committer: d.committer, Grace: d.config.grace(),
+		May: func() bool { return !d.lost.Load() }, Room: d.room.left, Stage: failpoint(), Log: d.log,
+	})
 	return nil
 }
 
@@ -295,6 +300,7 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.copies.Run(ctx) })
 	group.Go(func() error { return d.renewer.Run(ctx) })
 	group.Go(func() error { return d.trash.Run(ctx) })
+	group.Go(func() error { return d.collector.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error {
 		err := d.committer.Run(ctx)

@@ -11,6 +11,7 @@ import (
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/cmd/internal/control"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/index"
 )
 
@@ -52,6 +53,7 @@ var meanings = []struct {
 	{seal.ErrPermissions, ui.WrongKey, "others may have read this file; if not, close it with chmod 600"},
 	{node.ErrUnavailable, ui.TooFewNodes, "walfs node list shows which nodes are down"},
 	{blobstore.ErrUnavailable, ui.TooFewNodes, "walfs node list shows which nodes are down"},
+	{keep.ErrCollected, ui.Failed, "without --at the newest state is restored; gc_grace says how long older ones are kept"},
 	{chain.ErrNoFunds, ui.Chain, ""},
 	{chain.ErrStaleVersion, ui.Chain, "another machine has taken this drive over with walfs restore"},
 }

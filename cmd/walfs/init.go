@@ -83,7 +83,7 @@ func (a *app) showMade(m madeDrive) error {
 	}
 	sealed := ""
 	if !m.Sealed {
-		sealed = "\n  sealed   no: who has the nodes' folders can read everything"
+		sealed = "\n  sealed   no: " + openToAll
 	}
 	return a.Print("made a drive on this machine\n  state    %s\n  nodes    %d, in %s\n  keys     %s and %s,\n           %s%s\n"+
 		"Copy the key files to another place: without them nobody can read the drive.\n"+

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,6 +83,9 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 		return err
 	}
 	if err := checkFUSE(fuseDevice); err != nil {
+		return err
+	}
+	if err := checkOptions(o.options, fuseConf, os.Geteuid()); err != nil {
 		return err
 	}
 	if dir, err = prepareMountPoint(dir, h, c); err != nil {

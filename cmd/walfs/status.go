@@ -31,6 +31,7 @@ type status struct {
 	PendingJobs     int          `json:"pending_jobs"`
 	Segments        int          `json:"pending_segments"`
 	Generation      uint64       `json:"generation"`
+	GarbageBytes    int64        `json:"garbage_bytes"` // condemned, on the nodes
 	Blobs           int          `json:"blobs"`
 	CacheBytes      int64        `json:"cache_bytes"`
 	CopiesBytes     int64        `json:"copies_bytes"`
@@ -117,10 +118,22 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		return s, err
 	}
 	s.NearestEndEpoch = paid.NearestEnd
+	condemned, err := d.index.Condemned(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, c := range condemned {
+		if n, err := d.blobs.Geometry().EncodedSize(c.Size); err == nil {
+			s.GarbageBytes += int64(n)
+		}
+	}
 	d.addLedger(ctx, &s)
 	d.addProblems(&s)
 	return s, nil
 }
+
+// garbageShare is the part of what is stored from which on garbage is worth a line.
+const garbageShare = 10
 
 func (s *status) addNodes(all []nodeStatus) {
 	s.Nodes = all
@@ -166,6 +179,7 @@ func (d *drive) addLedger(ctx context.Context, s *status) {
 	}
 	s.Epoch = state.Epoch
 	s.Problems = append(s.Problems, d.renewer.Problems()...)
+	s.Problems = append(s.Problems, d.collector.Problems()...)
 	if looked := d.renewer.Found().Epoch != 0; !looked && s.NearestEndEpoch != 0 && s.NearestEndEpoch <= s.Epoch {
 		s.Problems = append(s.Problems, fmt.Sprintf("storage of some data ended in epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch))
 	}
@@ -214,6 +228,9 @@ func (d *drive) addProblems(s *status) {
 	}
 }
 
+// openToAll says what it means that a drive is not sealed.
+const openToAll = "who has the nodes' folders can read everything"
+
 func (a *app) showStatus(s status) error {
 	where := "not mounted"
 	if s.Mounted {
@@ -234,10 +251,16 @@ func (a *app) showStatus(s status) error {
 	}
 	row("drive", "%s, %s", s.Drive, where)
 	row("state", "%s", s.Home)
+	if !s.Sealed {
+		row("sealed", "no: %s", openToAll)
+	}
 	row("dirty", "%s", ui.Size(s.DirtyBytes))
 	row("staged", "%s, safe on this machine; %d files wait", ui.Size(s.StagedBytes), s.PendingJobs)
 	row("storing", "%s in %s under way", ui.Size(s.StoringBytes), blobs(s.Segments))
 	row("certified", "%s in %s, %s on the nodes", ui.Size(s.CertifiedBytes), blobs(s.Blobs), ui.Size(s.StoredBytes))
+	if s.GarbageBytes*garbageShare > s.StoredBytes {
+		row("garbage", "%s on the nodes that no file needs, kept for older states of the drive", ui.Size(s.GarbageBytes))
+	}
 	row("local", "%s of clean copies and %s of slivers, budget %s", ui.Size(s.CopiesBytes), ui.Size(s.CacheBytes), ui.Size(s.CacheBudget))
 	row("room", "%s", ui.Size(s.FreeBytes))
 	if s.TrashFiles > 0 {
