@@ -44,8 +44,10 @@ type status struct {
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
 	Balance         uint64       `json:"wal_balance_frost"`
 	KeysExported    bool         `json:"keys_exported"`
-	LastError       string       `json:"last_error,omitempty"`
-	Problems        []string     `json:"problems"`
+	KeysAtRisk      bool         `json:"keys_at_risk"` // what opens them lies in the state folder alone
+	spread
+	LastError string   `json:"last_error,omitempty"`
+	Problems  []string `json:"problems"`
 }
 
 // nodeStatus is a storage node in status and node list.
@@ -62,6 +64,7 @@ type nodeStatus struct {
 	// blob/axis/index; axis 2 is metadata. At most maxListed of each.
 	BadSlivers []string `json:"bad_slivers,omitempty"`
 	Dir        string   `json:"dir"`
+	Log        string   `json:"ledger_log,omitempty"` // why its copy of the ledger is not whole
 	healing
 }
 
@@ -97,7 +100,7 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		PendingJobs: at.Jobs, Segments: at.InFlight, Generation: at.Generation, LastError: at.LastError,
 		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
 	}
-	s.KeysExported = d.home.keysExported()
+	s.KeysExported, s.KeysAtRisk = d.home.keysExported(), d.home.keysAtRisk(d.config)
 	where := d.mounted()
 	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
 	if where.readOnly != nil {
@@ -113,6 +116,7 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	trash := d.index.TrashSum()
 	s.TrashFiles, s.TrashBytes = trash.Files, trash.Bytes
 	s.addNodes(d.nodes())
+	s.spread = spreadOf(s.Nodes, deviceOf)
 	paid, err := d.index.Stored(ctx)
 	if err != nil {
 		return s, err
@@ -157,6 +161,9 @@ func newNodeStatus(n embedded.NodeStatus) nodeStatus {
 	}
 	for _, bad := range n.BadSlots[:min(len(n.BadSlots), maxListed)] {
 		s.BadSlivers = append(s.BadSlivers, bad.ID.String())
+	}
+	if n.Log != nil {
+		s.Log = n.Log.Error()
 	}
 	return s
 }
@@ -204,6 +211,9 @@ func (d *drive) addProblems(s *status) {
 		}
 		if n.BadSlots > 0 {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s has %d damaged slivers: %s", n.Name, n.BadSlots, firstOf(n.BadSlivers)))
+		}
+		if n.Log != "" && n.State == "up" {
+			s.Problems = append(s.Problems, fmt.Sprintf("%s has no whole copy of the ledger: %s", n.Name, n.Log))
 		}
 		if text := n.problem(); text != "" {
 			s.Problems = append(s.Problems, n.Name+" "+text)
@@ -266,7 +276,7 @@ func (a *app) showStatus(s status) error {
 	if s.TrashFiles > 0 {
 		row("trash", "%s in %s that were deleted: %s trash list", ui.Size(s.TrashBytes), files(s.TrashFiles), a.self)
 	}
-	row("nodes", "%d of %d up, on this machine only: not a backup", up, len(s.Nodes))
+	row("nodes", "%d of %d up, %s", up, len(s.Nodes), s.spread.text())
 	for _, n := range s.Nodes {
 		if text := n.text(); text != "" {
 			row(n.Name, "%s", text)
@@ -277,7 +287,7 @@ func (a *app) showStatus(s status) error {
 	} else {
 		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
 	}
-	if !s.KeysExported {
+	if s.KeysAtRisk {
 		row("keys", "never exported: %s key export", a.self)
 	}
 	for _, problem := range s.Problems {
