@@ -1,10 +1,12 @@
 package ui
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -36,6 +38,36 @@ func (u *UI) NewPassphrase(ctx context.Context, prompt string) (string, error) {
 		}
 		return first, nil
 	})
+}
+
+// Confirm asks the person at the terminal a question, and reports whether the
+// answer was yes. Without a terminal it fails at once with Usage.
+func (u *UI) Confirm(ctx context.Context, question string) (yes bool, err error) {
+	tty, err := os.OpenFile(u.cfg.TTY, os.O_RDWR, 0)
+	if err == nil && !term.IsTerminal(int(tty.Fd())) {
+		err = errors.Join(errors.New("not a terminal"), tty.Close())
+	}
+	if err != nil {
+		return false, Errorf(Usage, "%s no terminal to ask: %w", question, err).WithHint("--yes answers it")
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.erase()
+	if _, err := fmt.Fprintf(tty, "walfs: %s [y/N] ", question); err != nil {
+		return false, fmt.Errorf("ask: %w", err)
+	}
+	answers := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(tty).ReadString('\n') // the end of input is no yes
+		answers <- line
+	}()
+	select {
+	case line := <-answers:
+		line = strings.ToLower(strings.TrimSpace(line))
+		return line == "y" || line == "yes", tty.Close()
+	case <-ctx.Done():
+		return false, ctx.Err() // the read still waits on tty; both end with the process
+	}
 }
 
 // ask opens the terminal for f and keeps everything else off it.

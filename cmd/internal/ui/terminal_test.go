@@ -302,3 +302,33 @@ func TestPassphraseWithoutTerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestConfirm(t *testing.T) {
+	pty := openTerminal(t)
+	u, _, _ := capture(ui.Config{TTY: pty.Guest.Name()})
+	for i, tt := range []struct {
+		answer string
+		yes    bool
+	}{{"y\n", true}, {"Yes\n", true}, {"\n", false}, {"yessir\n", false}, {"n\n", false}} {
+		done := make(chan bool, 1)
+		question := fmt.Sprintf("question %d?", i)
+		go func() {
+			yes, err := u.Confirm(t.Context(), question)
+			if err != nil {
+				t.Error(err)
+			}
+			done <- yes
+		}()
+		pty.expect("walfs: " + question + " [y/N] ")
+		if _, err := pty.host.WriteString(tt.answer); err != nil {
+			t.Fatal(err)
+		}
+		if yes := <-done; yes != tt.yes {
+			t.Errorf("%q means %v", tt.answer, yes)
+		}
+	}
+	u, _, _ = capture(ui.Config{TTY: "/dev/null"})
+	if yes, err := u.Confirm(t.Context(), "sure?"); yes || ui.CodeOf(err) != ui.Usage || !strings.Contains(ui.HintOf(err), "--yes") {
+		t.Errorf("without a terminal: %v, %v, hint %q", yes, err, ui.HintOf(err))
+	}
+}
