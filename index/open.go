@@ -191,15 +191,6 @@ func (db *DB) migrate(path string, have int64, migrations []string) error {
 	return nil
 }
 
-// Backup writes a consistent copy of the index, replacing an older one, so that
-// it appears whole. Nobody waits for it.
-func (db *DB) Backup(ctx context.Context, path string) error {
-	if err := copyTo(db.path, path); err != nil {
-		return fmt.Errorf("back up index: %w", err)
-	}
-	return nil
-}
-
 func copyTo(from, path string) (err error) {
 	temporary := path + ".tmp"
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -24,6 +24,7 @@ const (
 	opNodeScrub   = "node.scrub"
 	opCacheClear  = "cache.clear"
 	opIndexCheck  = "index.check"
+	opCheck       = "check"
 	opUmount      = "umount"
 )
 
@@ -41,6 +42,7 @@ func (d *drive) calls() map[string]control.Handler {
 		opNodeScrub:   answer(d.answerNodeScrub),
 		opCacheClear:  answer(d.answerCacheClear),
 		opIndexCheck:  answer(d.answerIndexCheck),
+		opCheck:       answer(d.answerCheck),
 	}
 }
 
@@ -100,13 +102,18 @@ func (a *app) reach(ctx context.Context, h home, work bool) (*line, error) {
 			return nil, errors.Join(err, d.Close())
 		}
 	}
+	return d.line(func() error { return errors.Join(stop(), d.Close()) }), nil
+}
+
+// line returns a line to a drive that this process has opened.
+func (d *drive) line(close func() error) *line {
 	calls := d.calls()
 	return &line{
 		call: func(ctx context.Context, op string, args any, onEvent func(json.RawMessage), result any) error {
 			return callHere(ctx, calls[op], args, onEvent, result)
 		},
-		close: func() error { return errors.Join(stop(), d.Close()) },
-	}, nil
+		close: close,
+	}
 }
 
 // work brings the drive to where it was left and lets it commit until stop is called.

@@ -20,7 +20,7 @@ func (d *drive) answerIndexCheck(ctx context.Context, _ nothing, _ func(any) err
 
 func (x *examination) index(found indexHealth) {
 	for _, problem := range found.Problems {
-		x.add(failing, "index", problem, "walfs restore rebuilds the index from the network in a new state folder")
+		x.add(failing, "index", problem, "walfs check --repair puts right what it can, and says what else can be done")
 	}
 	if len(found.Problems) == 0 {
 		x.ok("index", "sound")

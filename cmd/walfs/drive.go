@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -44,6 +43,7 @@ type drive struct {
 	committer *commit.Committer
 	copies    *keep.Copies
 	renewer   *keep.Renewer
+	backups   *keep.Backups
 	room      *room
 	budget    int64 // for cache and clean copies together
 
@@ -128,6 +128,9 @@ func (d *drive) lock(ctx context.Context) error {
 }
 
 func (d *drive) openIndex(ctx context.Context) (err error) {
+	if err := errors.Join(keep.FinishRebuild(d.home.index()), d.home.missing()); err != nil {
+		return err
+	}
 	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log}); err != nil {
 		return fmt.Errorf("open index: %w", err)
 	}
@@ -212,6 +215,7 @@ func (d *drive) openCommitter(ctx context.Context) (err error) {
 		Index: d.index, Ledger: d.ledger, Ahead: commit.DefaultEpochs, Log: d.log,
 		May: func() bool { return !d.lost.Load() },
 	})
+	d.backups = keep.NewBackups(keep.BackupConfig{Index: d.index, Dir: d.home.backups(), Log: d.log})
 	if d.room, err = newRoom(d); err != nil {
 		return err
 	}
@@ -246,16 +250,16 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 // boot reports whether the machine may have lost what was not synced to disk since the
 // drive was recovered last. Only booted forgets it, so that a crash in between does not.
 func (d *drive) boot(ctx context.Context) (rebooted bool, err error) {
+	before, err := d.home.rebooted()
+	if err != nil {
+		return false, err
+	}
 	now, err := bootID()
 	if err != nil {
 		return false, err
 	}
-	before, err := os.ReadFile(d.home.boot())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("look up the last boot: %w", err)
-	}
 	rebooted, err = d.index.Boot(ctx, now)
-	return rebooted || string(before) != now, err
+	return rebooted || before, err
 }
 
 func (d *drive) booted() error {
@@ -283,6 +287,7 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.healer.Run(ctx) })
 	group.Go(func() error { return d.copies.Run(ctx) })
 	group.Go(func() error { return d.renewer.Run(ctx) })
+	group.Go(func() error { return d.backups.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error {
 		err := d.committer.Run(ctx)

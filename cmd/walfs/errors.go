@@ -43,7 +43,7 @@ var meanings = []struct {
 }{
 	{index.ErrNoDrive, ui.NoDrive, "walfs mount DIR makes a drive; --home or WALFS_HOME names another state folder"},
 	{index.ErrNewer, ui.Failed, "a newer walfs has used this drive: update walfs"},
-	{index.ErrCorrupt, ui.Failed, "the index is damaged: walfs restore rebuilds it from the network in a new state folder"},
+	{index.ErrCorrupt, ui.Failed, "walfs check --repair makes a new index from the network, or from a local copy, and keeps what is staged"},
 	{embedded.ErrLocked, ui.InUse, "the network belongs to a drive that is mounted: unmount that first"},
 	{control.ErrInUse, ui.InUse, ""},
 	{exec.ErrNotFound, ui.Failed, "mounting without being root needs fusermount3: sudo apt-get install fuse3"},
