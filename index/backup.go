@@ -10,11 +10,21 @@ import (
 // Backup writes a consistent copy of the index, replacing an older one, so that
 // it appears whole. Nobody waits for it.
 func (db *DB) Backup(ctx context.Context, path string) error {
+	if err := os.Remove(path + sumsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("back up index: %w", err)
+	}
 	if err := copyTo(db.path, path); err != nil {
+		return fmt.Errorf("back up index: %w", err)
+	}
+	s := &sums{path: path, dirty: map[int]bool{}}
+	if err := s.fill(); err != nil {
 		return fmt.Errorf("back up index: %w", err)
 	}
 	return nil
 }
+
+// Backed lists what Backup wrote beside the copy at path: its checksums.
+func Backed(path string) []string { return []string{path + sumsSuffix} }
 
 // Verify reads a closed index, such as Backup writes, from end to end and returns whose
 // it is. It changes nothing. ErrCorrupt, ErrNewer, ErrNoDrive.
@@ -24,7 +34,10 @@ func Verify(ctx context.Context, path string) (d Drive, err error) {
 		return d, fmt.Errorf("verify %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	if d, err = c.verify(); err != nil {
+	if _, err = checkSums(path, true); err == nil {
+		d, err = c.verify()
+	}
+	if err != nil {
 		return d, fmt.Errorf("verify %s: %w", path, err)
 	}
 	return d, nil

@@ -21,6 +21,9 @@ type Config struct {
 	Path string // of the database file
 	Log  *slog.Logger
 	Now  func() time.Time
+	// Strict: the machine has not stopped since the index was used, so that damage in its log is
+	// damage, and not what a power cut has left.
+	Strict bool
 }
 
 // DB is an open index. Its methods may be called concurrently; each is one
@@ -38,6 +41,10 @@ type DB struct {
 	told   map[Ino]told  // of dirty files, see order.go
 	force  atomic.Uint64 // generation, see ForceNames
 	closed bool
+
+	sums                  *sums // nil while the file is not known to be sound
+	commits               uint64
+	checkpointAt, retryAt int // pages of log, see grew
 
 	// barrierMu guards barrier, the requests that share the next FULL transaction.
 	barrierMu sync.Mutex

@@ -32,6 +32,8 @@ type config struct {
 	CacheBudget byteSize `toml:"cache_budget,omitempty"` // for slivers and clean copies together
 	Memory      byteSize `toml:"memory_limit,omitempty"` // soft limit of the mount process
 	ReadTimeout span     `toml:"read_timeout,omitempty"` // after which a read is EIO
+	ScrubEvery  span     `toml:"scrub_every,omitempty"`  // from one scrub of a node to the next; negative: never
+	ScrubRate   byteSize `toml:"scrub_rate,omitempty"`   // bytes that a scrub reads in a second
 }
 
 // byteSize is a size in bytes, "512MiB" or "20GB" in text.
@@ -115,6 +117,8 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_MEMORY_LIMIT", c.Memory.Set)
 	set("WALFS_NODES", func(s string) (bad error) { c.Nodes, bad = strconv.Atoi(s); return bad })
 	set("WALFS_SHARDS", func(s string) (bad error) { c.Shards, bad = strconv.Atoi(s); return bad })
+	set("WALFS_SCRUB_EVERY", func(s string) error { return c.ScrubEvery.UnmarshalText([]byte(s)) })
+	set("WALFS_SCRUB_RATE", c.ScrubRate.Set)
 	set("WALFS_READ_TIMEOUT", func(s string) error { return c.ReadTimeout.UnmarshalText([]byte(s)) })
 	return err
 }

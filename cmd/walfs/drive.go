@@ -44,6 +44,7 @@ type drive struct {
 	copies    *keep.Copies
 	renewer   *keep.Renewer
 	backups   *keep.Backups
+	scrubber  *keep.Scrubber
 	room      *room
 	budget    int64 // for cache and clean copies together
 
@@ -131,7 +132,11 @@ func (d *drive) openIndex(ctx context.Context) (err error) {
 	if err := errors.Join(keep.FinishRebuild(d.home.index()), d.home.missing()); err != nil {
 		return err
 	}
-	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log}); err != nil {
+	rebooted, err := d.home.rebooted()
+	if err != nil {
+		return err
+	}
+	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log, Strict: !rebooted}); err != nil {
 		return fmt.Errorf("open index: %w", err)
 	}
 	d.onClose(d.index.Close)
@@ -215,6 +220,9 @@ func (d *drive) openCommitter(ctx context.Context) (err error) {
 		Index: d.index, Ledger: d.ledger, Ahead: commit.DefaultEpochs, Log: d.log,
 		May: func() bool { return !d.lost.Load() },
 	})
+	d.scrubber = keep.NewScrubber(keep.ScrubConfig{
+		Healer: d.healer, Nodes: d.net.Up, Path: d.home.scrubs(), Every: time.Duration(d.config.ScrubEvery), Rate: int64(d.config.ScrubRate), Log: d.log,
+	})
 	d.backups = keep.NewBackups(keep.BackupConfig{Index: d.index, Dir: d.home.backups(), Log: d.log})
 	if d.room, err = newRoom(d); err != nil {
 		return err
@@ -288,6 +296,7 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.copies.Run(ctx) })
 	group.Go(func() error { return d.renewer.Run(ctx) })
 	group.Go(func() error { return d.backups.Run(ctx) })
+	group.Go(func() error { return d.scrubber.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error {
 		err := d.committer.Run(ctx)

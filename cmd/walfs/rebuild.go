@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/walfs/walfs/blobstore"
@@ -110,9 +109,6 @@ func (s *showing) rebuilt(r keep.Rebuilt) error {
 	}
 	return nil
 }
-
-// backups is the folder of the copies of the index.
-func (h home) backups() string { return filepath.Join(h.dir, "backups") }
 
 // rebooted reports whether the machine was started since the drive was recovered last.
 func (h home) rebooted() (bool, error) {

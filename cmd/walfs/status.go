@@ -11,6 +11,7 @@ import (
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
 )
 
 // status is what walfs status prints. Sizes are in bytes; those by state are of files.
@@ -41,6 +42,8 @@ type status struct {
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
 	Balance         uint64       `json:"wal_balance_frost"`
 	KeysExported    bool         `json:"keys_exported"`
+	IndexCopy       string       `json:"index_copy,omitempty"` // when the newest local copy was made, as RFC 3339
+	IndexCopies     int          `json:"index_copies"`
 	LastError       string       `json:"last_error,omitempty"`
 	Problems        []string     `json:"problems"`
 }
@@ -59,6 +62,7 @@ type nodeStatus struct {
 	// blob/axis/index; axis 2 is metadata. At most maxListed of each.
 	BadSlivers []string `json:"bad_slivers,omitempty"`
 	Dir        string   `json:"dir"`
+	Scrubbed   string   `json:"scrubbed,omitempty"` // when all of it was last read and checked, as RFC 3339
 	healing
 }
 
@@ -95,6 +99,13 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
 	}
 	s.KeysExported = d.home.keysExported()
+	copies, err := keep.ListBackups(d.home.backups())
+	if err != nil {
+		return s, err
+	}
+	if s.IndexCopies = len(copies); len(copies) > 0 {
+		s.IndexCopy = timeOf(copies[0].Time)
+	}
 	where := d.mounted()
 	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
 	if where.readOnly != nil {
@@ -191,6 +202,7 @@ func (d *drive) addProblems(s *status) {
 			s.Problems = append(s.Problems, n.Name+" "+text)
 		}
 	}
+	s.Problems = append(append(s.Problems, d.backups.Problems()...), d.scrubber.Problems()...)
 	g := walrus.Geometry{Shards: shards}
 	switch {
 	case up < g.SourcePrimary():
@@ -246,6 +258,9 @@ func (a *app) showStatus(s status) error {
 		row("epoch", "%d", s.Epoch)
 	} else {
 		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
+	}
+	if s.IndexCopy != "" {
+		row("index", "copied on %s; %d copies are kept", s.IndexCopy, s.IndexCopies)
 	}
 	if !s.KeysExported {
 		row("keys", "never exported: %s key export", a.self)

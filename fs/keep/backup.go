@@ -145,20 +145,20 @@ func (b *Backups) make(ctx context.Context, list []Backup) error {
 	}
 	fresh := filepath.Join(b.cfg.Dir, backupNew)
 	if err := b.cfg.Index.Backup(ctx, fresh); err != nil {
-		return errors.Join(err, removeIfThere(fresh), removeIfThere(fresh+".tmp"))
+		return errors.Join(err, removeCopy(fresh), removeIfThere(fresh+".tmp"))
 	}
 	if _, err := index.Verify(ctx, fresh); err != nil {
-		return errors.Join(fmt.Errorf("copy of the index: %w", err), removeIfThere(fresh))
+		return errors.Join(fmt.Errorf("copy of the index: %w", err), removeCopy(fresh))
 	}
 	now := b.cfg.Now()
 	path := filepath.Join(b.cfg.Dir, backupPrefix+fmt.Sprintf("%08d", next)+backupSuffix)
-	if err := errors.Join(os.Chtimes(fresh, now, now), os.Rename(fresh, path), syncFolder(b.cfg.Dir)); err != nil {
+	if err := errors.Join(os.Chtimes(fresh, now, now), renameCopy(fresh, path), syncFolder(b.cfg.Dir)); err != nil {
 		return fmt.Errorf("back up index: %w", err)
 	}
 	b.last = time.Now()
 	b.cfg.Log.Info("index copied", "op", "backup", "number", next)
 	for _, old := range list[min(len(list), b.cfg.Keep-1):] {
-		if err := removeIfThere(old.Path); err != nil {
+		if err := removeCopy(old.Path); err != nil {
 			return fmt.Errorf("remove old copy of the index: %w", err)
 		}
 	}
@@ -216,6 +216,26 @@ func ListBackups(dir string) ([]Backup, error) {
 	}
 	slices.SortFunc(list, func(a, b Backup) int { return int(int64(b.number - a.number)) })
 	return list, nil
+}
+
+// renameCopy gives a copy of the index its name; what lies beside it goes first.
+func renameCopy(from, to string) error {
+	beside := index.Backed(to)
+	for i, path := range index.Backed(from) {
+		if err := os.Rename(path, beside[i]); err != nil {
+			return err
+		}
+	}
+	return os.Rename(from, to)
+}
+
+// removeCopy removes a copy of the index, and what lies beside it.
+func removeCopy(path string) error {
+	errs := []error{removeIfThere(path)}
+	for _, beside := range index.Backed(path) {
+		errs = append(errs, removeIfThere(beside))
+	}
+	return errors.Join(errs...)
 }
 
 func removeIfThere(path string) error {

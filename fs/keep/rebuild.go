@@ -147,7 +147,7 @@ func (b *rebuild) clear() error {
 
 // indexFiles are the files of an index, by what is appended to its path. The
 // database itself is the last to be moved.
-var indexFiles = []string{"-wal", "-shm", ""}
+var indexFiles = []string{"-wal", "-shm", ".sums", ""}
 
 // restore makes the new index, as it would be on a fresh machine.
 func (b *rebuild) restore(ctx context.Context, r *Rebuilt, backups []Backup) (err error) {
@@ -292,6 +292,9 @@ func FinishRebuild(path string) error {
 	}
 	dir := filepath.Dir(path)
 	if _, err := os.Lstat(path + rebuildNew); err == nil { // what is at path is the old one still
+		if err := removeIfThere(path + rebuildNew + ".sums"); err != nil { // made anew when it is opened
+			return fmt.Errorf("finish rebuild: %w", err)
+		}
 		for _, suffix := range indexFiles {
 			err := os.Rename(path+suffix, filepath.Join(dir, filepath.Base(string(name)), filepath.Base(path)+suffix))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
