@@ -34,7 +34,7 @@ func Verify(ctx context.Context, path string) (d Drive, err error) {
 		return d, fmt.Errorf("verify %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	if _, err = checkSums(path, true); err == nil {
+	if _, err = checkSums(path, true, len(migrations)+1); err == nil {
 		d, err = c.verify()
 	}
 	if err != nil {
@@ -56,14 +56,8 @@ func (c *conn) verify() (d Drive, err error) {
 	if err != nil {
 		return d, err
 	}
-	version, err := c.int(`PRAGMA user_version`)
-	switch {
-	case err != nil:
-		return d, err
-	case app != applicationID:
+	if app != applicationID {
 		return d, fmt.Errorf("application %#x: %w", app, ErrCorrupt)
-	case version > int64(len(migrations)+1):
-		return d, fmt.Errorf("version %d: %w", version, ErrNewer)
 	}
 	err = c.query(`PRAGMA integrity_check(1)`, func(r row) error {
 		if text := r.text(0); text != "ok" {

@@ -59,14 +59,7 @@ func open(c Config, migrations []string) (_ *DB, err error) {
 			err = errors.Join(err, db.closeConns())
 		}
 	}()
-	_, noLog := os.Lstat(c.Path + logSuffix)
-	if db.writer, err = openWriter(c.Path); err != nil {
-		return nil, err
-	}
-	if err := db.writer.notNewer(len(migrations) + 1); err != nil {
-		return nil, err
-	}
-	if err := db.examine(c, noLog == nil); err != nil {
+	if err := db.examine(c, len(migrations)+1); err != nil {
 		return nil, err
 	}
 	if err := db.useLog(); err != nil {
@@ -107,15 +100,6 @@ func createIndex(path string) error {
 		return err
 	}
 	return createFile(path)
-}
-
-// notNewer returns ErrNewer for a database that this version does not know.
-func (c *conn) notNewer(newest int) error {
-	version, err := c.int(`PRAGMA user_version`)
-	if err == nil && version > int64(newest) {
-		err = fmt.Errorf("version %d, at most %d: %w", version, newest, ErrNewer)
-	}
-	return err
 }
 
 // createFile makes an empty file that only its owner may read, durably.

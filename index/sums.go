@@ -63,6 +63,7 @@ type logTail struct {
 	salts [8]byte
 	end   int64             // behind the last commit
 	pages map[uint32]uint32 // in the log, with their checksums
+	head  []byte            // the newest first page in the log that recoverLog found
 }
 
 // volatile are fields of the first page that do not count: the change counter, the
@@ -298,6 +299,7 @@ func (s *sums) recoverLog() (lost int, err error) {
 	}
 	s.log.salts, s.log.end = [8]byte(b[16:24]), logHeader
 	fresh := map[uint32]uint32{}
+	var head []byte
 	for off := int64(logHeader); off+frameSize <= int64(len(b)); off += frameSize {
 		frame := b[off:][:frameSize]
 		sum.add(frame[:8])
@@ -307,10 +309,13 @@ func (s *sums) recoverLog() (lost int, err error) {
 		}
 		number := binary.BigEndian.Uint32(frame)
 		fresh[number] = pageSum(number, frame[frameHeader:])
+		if number == 1 {
+			head = frame[frameHeader:]
+		}
 		if binary.BigEndian.Uint32(frame[4:]) != 0 {
 			maps.Copy(s.log.pages, fresh)
 			clear(fresh)
-			s.log.end = off + frameSize
+			s.log.end, s.log.head = off+frameSize, head
 		}
 	}
 	return 0, nil
@@ -343,9 +348,10 @@ func (c *logSum) is(b []byte) bool {
 	return binary.BigEndian.Uint32(b) == c.s0 && binary.BigEndian.Uint32(b[4:]) == c.s1
 }
 
-// checkSums looks, before anything relies on it, whether a database that nobody has
-// open is what was written. With strict, the machine has not stopped since.
-func checkSums(path string, strict bool) (*sums, error) {
+// checkSums looks whether a database that nobody has open is what was written,
+// without SQLite, which would change it. With strict, the machine has not stopped
+// since. ErrNewer: it is of a later version than newest.
+func checkSums(path string, strict bool, newest int) (*sums, error) {
 	s, err := loadSums(path)
 	if err != nil {
 		return nil, err
@@ -354,59 +360,78 @@ func checkSums(path string, strict bool) (*sums, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.notNewer(newest); err != nil {
+		return nil, err
+	}
 	if strict && lost > 0 {
 		return nil, fmt.Errorf("%d transactions in the log behind a damaged one: %w", lost, ErrCorrupt)
 	}
 	bad, err := s.verify()
-	if err != nil {
-		return nil, err
+	if err == nil && len(bad) > 0 {
+		err = fmt.Errorf("%d pages are not what was written, such as %d: %w", len(bad), bad[0], ErrCorrupt)
 	}
-	if len(bad) > 0 {
-		return s, fmt.Errorf("%d pages are not what was written, such as %d: %w", len(bad), bad[0], ErrCorrupt)
-	}
-	return s, nil
+	return s, err
 }
 
-// examine makes sure that the database file is what was written. An index that was in
-// use when its process ended has a log. Where that is gone, either somebody
-// removed it, and what it had is lost; or a program that looked into the index has
-// copied it into the file, and only SQLite's own checks are left.
-func (db *DB) examine(c Config, hadLog bool) (err error) {
-	db.sums, err = checkSums(c.Path, c.Strict)
-	if hadLog || err != nil && !errors.Is(err, ErrCorrupt) {
-		db.drop(err)
-		return err
+// notNewer looks at the version in the newest first page. Source: SQLite, "The
+// Database Header": user version at 60, application at 68.
+func (s *sums) notNewer(newest int) error {
+	head := s.log.head
+	if head == nil {
+		f, err := os.Open(s.path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		head = make([]byte, 100)
+		if _, err := io.ReadFull(f, head); err != nil {
+			return nil // an empty file, or one that SQLite refuses
+		}
 	}
-	app, aerr := db.writer.int(`PRAGMA application_id`)
-	if aerr != nil || app != applicationID {
-		db.drop(err)
-		return errors.Join(err, aerr) // a new file, or none of ours
+	version := binary.BigEndian.Uint32(head[60:])
+	if binary.BigEndian.Uint32(head[68:]) == applicationID && int64(version) > int64(newest) {
+		return fmt.Errorf("version %d, at most %d: %w", version, newest, ErrNewer)
 	}
-	_, unclean, cerr := db.writer.loadCounters()
-	switch {
-	case cerr != nil || !unclean:
-		db.drop(err)
-		return errors.Join(err, cerr)
-	case err == nil && c.Strict:
-		db.sums = nil
-		return fmt.Errorf("its log is missing: %w", ErrCorrupt)
-	case err == nil:
-		return nil
-	}
-	if _, verr := db.writer.verify(); verr != nil && !errors.Is(verr, ErrNoDrive) {
-		db.sums = nil
-		return errors.Join(err, verr)
-	}
-	db.log.Warn("another program has written the index", "err", err)
-	clear(db.sums.list)
 	return nil
 }
 
-// drop keeps checksums from being written that nothing stands for.
-func (db *DB) drop(err error) {
-	if err != nil {
-		db.sums = nil
+// examine makes sure that the database file is what was written, and opens the
+// connection that writes. An index that was in use when its process ended has a log.
+// Where that is gone, either somebody removed it, and what it had is lost; or a
+// program that looked into the index has copied it into the file, and only
+// SQLite's own checks are left.
+func (db *DB) examine(c Config, newest int) error {
+	_, noLog := os.Lstat(c.Path + logSuffix)
+	sums, bad := checkSums(c.Path, c.Strict, newest)
+	if bad != nil && (noLog == nil || sums == nil || !errors.Is(bad, ErrCorrupt)) {
+		return bad
 	}
+	var err error
+	if db.writer, err = openWriter(c.Path); err != nil {
+		return err
+	}
+	unclean := false
+	if app, err := db.writer.int(`PRAGMA application_id`); err != nil {
+		return err
+	} else if app == applicationID && noLog != nil {
+		if _, unclean, err = db.writer.loadCounters(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case bad == nil && unclean && c.Strict:
+		return fmt.Errorf("its log is missing: %w", ErrCorrupt)
+	case bad != nil && !unclean:
+		return bad
+	case bad != nil:
+		if _, err := db.writer.verify(); err != nil && !errors.Is(err, ErrNoDrive) {
+			return errors.Join(bad, err)
+		}
+		db.log.Warn("another program has written the index", "err", bad)
+		clear(sums.list)
+	}
+	db.sums = sums
+	return nil
 }
 
 // How often it is looked how long the log is.
