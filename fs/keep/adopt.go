@@ -29,7 +29,7 @@ type adoption struct {
 	dir      *staging.Dir
 	sources  []*index.Salvage // what is left of the damaged index, then copies, the newest first
 	current  int              // how many of the sources tell the newest state: 1 or 0
-	ours     bool             // nobody else has written the drive since
+	notOurs  string           // why somebody else may have written the drive since; "": nobody has
 	rebooted bool             // block maps may not tell the truth
 	log      *slog.Logger
 	found    Adopted
@@ -125,8 +125,8 @@ func (a *adoption) known(ctx context.Context, local *staging.File, attr index.At
 		return "its number belongs to something else", nil
 	case a.isClean(local, attr, old, newest):
 		return given, nil
-	case !a.ours:
-		return "another machine has written the drive since", nil
+	case a.notOurs != "":
+		return a.notOurs, nil
 	case !local.Complete() && !(newest && a.sameBelow(ctx, local, attr, old)):
 		return "only a part of it is here, and what it belongs to is not known", nil
 	}

@@ -222,7 +222,7 @@ func (b *rebuild) adopt(ctx context.Context, r *Rebuilt) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	a := adoption{
 		db: db, dir: b.cfg.Restore.Staging, sources: b.sources, current: b.current, rebooted: b.cfg.Rebooted,
-		ours: b.isOurs(r), log: b.cfg.Restore.Log,
+		notOurs: b.notOurs(r), log: b.cfg.Restore.Log,
 	}
 	highest := index.Ino(0)
 	for _, ino := range a.dir.Inos() {
@@ -236,17 +236,22 @@ func (b *rebuild) adopt(ctx context.Context, r *Rebuilt) (err error) {
 	return err
 }
 
-// isOurs reports whether this state folder wrote the drive last.
-func (b *rebuild) isOurs(r *Rebuilt) bool {
+// notOurs says why this state folder may not have been the last to write the drive, "" if it was.
+func (b *rebuild) notOurs(r *Rebuilt) string {
 	if r.Writer == b.writer {
-		return true
+		return ""
 	}
 	for _, s := range b.sources {
-		if d, err := s.Drive(); err == nil && d.ID == r.Drive {
-			return d.Writer == r.Writer
+		d, err := s.Drive()
+		switch {
+		case err != nil || d.ID != r.Drive:
+		case d.Writer == r.Writer:
+			return ""
+		default:
+			return "another machine has written the drive since"
 		}
 	}
-	return false
+	return "nothing tells whether another machine has written the drive since"
 }
 
 // swap moves the damaged index aside and puts the new one in its place.
