@@ -201,6 +201,9 @@ func TestFlippedMaps(t *testing.T) {
 			t.Errorf("file %d: %v", i, err)
 		}
 	}
+	if problems := strings.Join(d.status().Problems, "\n"); !strings.Contains(problems, fmt.Sprintf("%d files could not be read", failed)) {
+		t.Errorf("status says nothing of %d files: %s", failed, problems)
+	}
 	out, _, code := d.run("check")
 	if named := strings.Count(out, "the map of local blocks is damaged"); named != failed || code != 3 || failed == 0 {
 		t.Errorf("%d files fail, %d are named, exit %d\n%s", failed, named, code, out)

@@ -238,6 +238,16 @@ func (d *drive) answerCheck(ctx context.Context, args checkArgs, emit func(any) 
 		return done, err
 	}
 	defer func() { err = errors.Join(err, blobs.Close()) }()
+	tell := func(f check.Finding) error {
+		done.count(f.Kind)
+		return emit(checkEvent{Finding: &f})
+	}
+	if d.found.Shelved > 0 && opt.Files == nil {
+		f := check.Finding{Part: "staging", Kind: check.Repaired, What: fmt.Sprintf("local content of %d files that the index did not know when the drive was opened", d.found.Shelved), Done: "moved to " + d.staging.Lost()}
+		if err := tell(f); err != nil {
+			return done, err
+		}
+	}
 	opt.Progress = func(p check.Progress) {
 		done.Bytes = max(done.Bytes, p.Bytes)
 		_ = emit(checkEvent{Progress: &p}) // nobody listens: the check goes on until ctx ends
@@ -245,10 +255,7 @@ func (d *drive) answerCheck(ctx context.Context, args checkArgs, emit func(any) 
 	err = check.Run(ctx, check.Config{
 		Index: d.index, Staging: d.staging, Cache: d.cache, Blobs: blobs, Nodes: d.net.Up, Keys: d.keys.ring,
 		Ledger: d.ledger, Wake: d.committer.Wake, Log: d.log,
-	}, opt, func(f check.Finding) error {
-		done.count(f.Kind)
-		return emit(checkEvent{Finding: &f})
-	})
+	}, opt, tell)
 	return done, err
 }
 

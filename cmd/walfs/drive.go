@@ -46,7 +46,8 @@ type drive struct {
 	backups   *keep.Backups
 	scrubber  *keep.Scrubber
 	room      *room
-	budget    int64 // for cache and clean copies together
+	found     drivefs.Recovered // by recover
+	budget    int64             // for cache and clean copies together
 
 	mounted func() mounting
 	lost    atomic.Bool // another machine has taken the drive over
@@ -248,7 +249,8 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
-	d.log.Info("recovered", "op", "recover", "queued", found.Queued, "reaped", found.Reaped, "shelved", found.Shelved, "lost", found.Lost)
+	d.found = found
+	d.log.Info("recovered", "op", "recover", "queued", found.Queued, "reaped", found.Reaped, "shelved", found.Shelved, "lost", found.Lost, "damaged", found.Damaged)
 	if err := d.committer.Recover(ctx); err != nil {
 		return nil, err
 	}

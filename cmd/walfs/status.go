@@ -202,6 +202,15 @@ func (d *drive) addProblems(s *status) {
 			s.Problems = append(s.Problems, n.Name+" "+text)
 		}
 	}
+	if n := d.found.Damaged; n > 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("%d files could not be read when the drive was opened, since the maps of their local blocks are damaged: walfs check names them", n))
+	}
+	if n := d.found.Lost; n > 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("local content of %d files that was not certified was gone when the drive was opened: walfs check names them", n))
+	}
+	if n := d.found.Shelved; n > 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("local content of %d files that the index does not know was moved to %s", n, d.staging.Lost()))
+	}
 	s.Problems = append(append(s.Problems, d.backups.Problems()...), d.scrubber.Problems()...)
 	g := walrus.Geometry{Shards: shards}
 	switch {

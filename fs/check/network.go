@@ -159,6 +159,9 @@ func (c *check) nodes(ctx context.Context) error {
 	g := c.cfg.Blobs.Geometry()
 	down, rows := g.Shards, c.certified()
 	for _, n := range up {
+		if err := n.Sync(ctx); err != nil { // what was certified just now it has to know
+			c.cfg.Log.Debug("node does not hear the ledger", "op", "check", "err", err)
+		}
 		down -= shardsOf(n, state)
 	}
 	bad := 0
