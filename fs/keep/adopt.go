@@ -223,6 +223,9 @@ func (a *adoption) unknown(ctx context.Context, local *staging.File, old index.R
 		return "", err
 	}
 	a.found.Placed++
+	if err := local.Redirty(0, local.Size()); err != nil { // the new index knows nothing of what was packed
+		return "", err
+	}
 	held, err := local.Sync(ctx)
 	if err != nil {
 		return "", err

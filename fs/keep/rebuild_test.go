@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
@@ -129,6 +130,39 @@ func TestRebuild(t *testing.T) {
 	again.drain()
 	again.same("certified", newer)
 	again.same("fresh", content(2, 30_000))
+}
+
+// TestRebuildPacked kills a machine that has packed everything and stored nothing of it: what
+// the damaged index calls published the new one knows nothing of.
+func TestRebuildPacked(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	m, _, newer := scene(t)
+	packed := func(segments int) {
+		t.Helper()
+		waitFor(t, "all to be packed", func() bool {
+			waiting, err := m.db.Pending(ctx)
+			m.must(err)
+			open, err := m.db.Segments(ctx, index.SegmentFilter{Below: walrus.Certified})
+			m.must(err)
+			return waiting.Jobs == 0 && len(open) >= segments
+		})
+	}
+	packed(1)
+	fresh := (&live{machine: m}).rewrite("fresh", content(2, 30_000), []byte("again")) // gets a block map
+	packed(2)
+	b := m.kill()
+	b.spoil()
+	r, err := b.rebuild(nil)
+	b.must(err)
+	if r.Newer != 1 || r.Placed != 1 || len(r.Shelved) != 0 {
+		t.Errorf("rebuilt %+v", r)
+	}
+	b.start()
+	again := b.machine(b.dir)
+	again.drain()
+	again.same("certified", newer)
+	again.same("fresh", fresh)
 }
 
 // TestRebuildInterrupted ends what a crash left at each step of the exchange.
