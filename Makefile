@@ -32,7 +32,8 @@ demo:
 	@$(MAKE) --no-print-directory build
 	@bash cmd/walfs/demo.sh bin/walfs
 
-TOOLS := gcc git fusermount3:fuse3 rsync strace sqlite3 setfattr:attr
+TOOLS := gcc git fusermount3:fuse3 rsync strace sqlite3 setfattr:attr setfacl:acl cpio zip unzip make python3 \
+	restic borg:borgbackup vim.tiny:vim-tiny gio:libglib2.0-bin
 
 test:
 	@bash .ci/need $(TOOLS)

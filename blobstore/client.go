@@ -148,6 +148,10 @@ func (c *Client) start() {
 	c.calls.Go(func() { c.certifier.loop(life) })
 }
 
+// Busy reports whether a Put is running, or a read that waits for nodes: work
+// that somebody waits for.
+func (c *Client) Busy() bool { return c.foreground.Load() > 0 }
+
 // Geometry returns the shape of the blobs that the committee stores.
 func (c *Client) Geometry() walrus.Geometry { return c.geometry }
 

@@ -11,7 +11,7 @@ import (
 
 // PutOptions says how a blob is to be stored.
 type PutOptions struct {
-	Epochs    uint32         // to pay for, counted from now; 0 means 1
+	Epochs    uint32         // to pay for, counted from now; 0 means 1. A free reservation may last for half of it.
 	Deletable bool           // whether the owner can delete it before its end epoch
 	Resume    walrus.Receipt // where an earlier Put of the same bytes had come to; zero starts anew
 	// Checkpoint writes the receipt down before Put goes on, and before a

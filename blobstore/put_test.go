@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -298,6 +299,114 @@ func TestPutUsesWhatIsOwned(t *testing.T) {
 	}
 	if reuse.EndEpoch != found.EndEpoch {
 		t.Errorf("end epoch %d, reservation has %d", reuse.EndEpoch, found.EndEpoch)
+	}
+}
+
+// freed puts and deletes a blob, and returns its reservation.
+func (w *world) freed(seed uint64, size int, epochs uint32) walrus.ObjectID {
+	w.t.Helper()
+	r, err := w.client.Put(w.t.Context(), randomBlob(seed, size), blobstore.PutOptions{Epochs: epochs, Deletable: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out, err := w.ledger.Delete(w.t.Context(), chain.TxID{8, byte(seed)}, []walrus.ObjectID{r.Object})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out.Freed[0]
+}
+
+// free returns the reservations that nothing uses.
+func (w *world) free() (list []walrus.ObjectID) {
+	w.t.Helper()
+	owned, err := w.ledger.Owned(w.t.Context(), chain.OwnedQuery{Storage: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, o := range owned {
+		list = append(list, o.Object)
+	}
+	return list
+}
+
+// A free reservation is used as long as half of the time asked for is left of
+// it, and not for a blob that is much smaller.
+func TestPutReusesReservations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4, 10)
+	o := blobstore.PutOptions{Epochs: 4}
+	spare := w.freed(1, 40_000, 4)
+	if _, err := w.client.Put(t.Context(), randomBlob(2, 10_000), o); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.free(); !slices.Equal(got, []walrus.ObjectID{spare}) {
+		t.Fatalf("free %v after a small blob, want %v", got, spare)
+	}
+	for range 2 {
+		if err := w.net.AdvanceEpoch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := w.client.Put(t.Context(), randomBlob(3, 39_000), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.free(); len(got) > 0 {
+		t.Errorf("free %v with half of the time left, want none", got)
+	}
+	state, err := w.ledger.State(t.Context())
+	if err != nil || r.EndEpoch != state.Epoch+2 {
+		t.Errorf("paid for until %d in epoch %d, want 2 more: %v", r.EndEpoch, state.Epoch, err)
+	}
+	short := w.freed(4, 40_000, 1)
+	if _, err := w.client.Put(t.Context(), randomBlob(5, 40_000), o); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.free(); !slices.Equal(got, []walrus.ObjectID{short}) {
+		t.Errorf("free %v, want the short one %v", got, short)
+	}
+}
+
+// A crash between the claim of a reservation and the registration, and a lost
+// answer, neither leak a reservation nor use it twice.
+func TestReservationSurvivesCrash(t *testing.T) {
+	t.Parallel()
+	for name, meddle := range map[string]func(w *world){
+		"before it is sent": func(w *world) { w.ledger.set(func(string, int) error { return errCrash }, nil) },
+		"after it was":      func(w *world) { w.ledger.set(nil, func(string, int) error { return errCrash }) },
+	} {
+		w := newWorld(t, 4, 10)
+		w.freed(1, 40_000, 3)
+		meddle(w)
+		blobs := [][]byte{randomBlob(2, 40_000), randomBlob(3, 40_000)}
+		var last walrus.Receipt
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		o := blobstore.PutOptions{Epochs: 3, Checkpoint: func(r walrus.Receipt) error { last = r; return nil }}
+		if _, err := w.client.Put(ctx, blobs[0], o); err == nil {
+			t.Fatalf("%s: put succeeded", name)
+		}
+		cancel()
+		w.ledger.set(nil, nil)
+		w.reconnect() // nobody remembers the claim
+		before := w.balance()
+		var wait sync.WaitGroup
+		for i, resume := range []walrus.Receipt{last, {}} {
+			wait.Go(func() {
+				if _, err := w.client.Put(t.Context(), blobs[i], blobstore.PutOptions{Epochs: 3, Resume: resume}); err != nil {
+					t.Errorf("%s: put %d: %v", name, i, err)
+				}
+			})
+		}
+		wait.Wait()
+		if got := w.free(); len(got) > 0 {
+			t.Errorf("%s: free %v, want none", name, got)
+		}
+		if w.balance() == before {
+			t.Errorf("%s: nothing was bought: a reservation was used twice", name)
+		}
+		if owned, err := w.ledger.Owned(t.Context(), chain.OwnedQuery{}); err != nil || len(owned) != len(blobs) {
+			t.Errorf("%s: %d objects for %d blobs, %v", name, len(owned), len(blobs), err)
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ func (c *Client) registerBatch(ctx context.Context, batch []*ticket) {
 			buy = append(buy, t)
 		}
 	}
-	storage := map[*put]walrus.ObjectID{}
+	storage := map[*put]reservation{}
 	for _, t := range buy {
 		storage[t.p] = t.p.reserve(free, state.Epoch)
 	}
@@ -73,29 +73,53 @@ func (p *put) adoptOne(owned []chain.OwnedObject, now walrus.Epoch) bool {
 	return false
 }
 
+// reservation is storage that a registration is to use, and for how long. Without
+// an object it is to be bought.
+type reservation struct {
+	object walrus.ObjectID
+	epochs uint32
+}
+
+// A free reservation is used if it lasts for at least one of enoughTime parts of
+// the time asked for, and is at most a part of looseFit larger than needed: who
+// renews a blob pays for all of its reservation, and for as long as it lasts it
+// is paid for already.
+const (
+	enoughTime = 2
+	looseFit   = 4
+)
+
 // reserve claims the smallest free reservation that is large enough and lasts
-// long enough. It returns zero if there is none.
-func (p *put) reserve(free []chain.OwnedObject, now walrus.Epoch) (best walrus.ObjectID) {
+// long enough, if there is one, and of equal ones the one that lasts longest.
+//
+// The claim is kept in memory only. It keeps apart the Puts of this process,
+// which alone has the drive open; the ledger uses a reservation up in the
+// transaction that registers, whose ID is journalled. So after a crash the
+// reservation is either in the object that this transaction made, or free.
+func (p *put) reserve(free []chain.OwnedObject, now walrus.Epoch) reservation {
 	need, err := p.c.geometry.EncodedSize(p.receipt.Size)
 	if err != nil {
-		return best
+		return reservation{epochs: p.epochs()}
 	}
-	size := uint64(0)
-	for _, o := range free {
-		fits := o.StorageSize >= need && o.StartEpoch <= now && o.EndEpoch >= now+walrus.Epoch(p.epochs())
-		if fits && (best.IsZero() || o.StorageSize < size) && !p.c.claims.has(o.Object) {
-			best, size = o.Object, o.StorageSize
+	var best *chain.OwnedObject
+	least := now + walrus.Epoch((p.epochs()+enoughTime-1)/enoughTime)
+	for i := range free {
+		o := &free[i]
+		fits := o.StorageSize >= need && o.StorageSize <= need+need/looseFit && o.StartEpoch <= now && o.EndEpoch >= least
+		better := best == nil || o.StorageSize < best.StorageSize || o.StorageSize == best.StorageSize && o.EndEpoch > best.EndEpoch
+		if fits && better && !p.c.claims.has(o.Object) {
+			best = o
 		}
 	}
-	if !best.IsZero() && !p.claim(best) {
-		return walrus.ObjectID{}
+	if best == nil || !p.claim(best.Object) {
+		return reservation{epochs: p.epochs()}
 	}
-	return best
+	return reservation{object: best.Object, epochs: 1} // the object gets all that is left of it, in a later epoch too
 }
 
 // buy registers a batch in one transaction, which every Put writes down first.
 // A batch that the ledger refuses is halved, so that one bad member does not block the rest.
-func (c *Client) buy(ctx context.Context, batch []*ticket, storage map[*put]walrus.ObjectID) {
+func (c *Client) buy(ctx context.Context, batch []*ticket, storage map[*put]reservation) {
 	tx := newTx()
 	batch = each(batch, func(p *put) error {
 		p.receipt.RegisterTx = tx
@@ -108,8 +132,8 @@ func (c *Client) buy(ctx context.Context, batch []*ticket, storage map[*put]walr
 	for i, t := range batch {
 		r := t.p.receipt
 		registrations[i] = chain.Registration{
-			Blob: r.Blob, Root: r.Root, Size: r.Size, Storage: storage[t.p],
-			EpochsAhead: t.p.epochs(), Deletable: t.p.o.Deletable,
+			Blob: r.Blob, Root: r.Root, Size: r.Size, Storage: storage[t.p].object,
+			EpochsAhead: storage[t.p].epochs, Deletable: t.p.o.Deletable,
 		}
 	}
 	out, err := transact(ctx, func(ctx context.Context) (*chain.Outcome, error) {

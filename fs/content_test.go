@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"testing"
 
 	"github.com/walfs/walfs/fs"
@@ -130,5 +131,47 @@ func TestContentRefused(t *testing.T) {
 		if !errors.Is(err, fs.ErrReadOnly) {
 			t.Errorf("%s on a read-only drive: %v, want ErrReadOnly", what, err)
 		}
+	}
+}
+
+// TestReadWhileMoved reads content that is moved into another segment, and
+// deleted where it was, after the read has looked up where it lies.
+func TestReadWhileMoved(t *testing.T) {
+	s := unmounted(t, t.TempDir())
+	defer s.shut(t)
+	text := bytes.Repeat([]byte("walfs"), 100_000)
+	s.write(t, "file", text)
+	if _, err := s.publish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.certify(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.evict(); n != 1 || err != nil {
+		t.Fatalf("evicted %d, %v", n, err)
+	}
+	move := func() error {
+		rows, err := s.db.Segments(ctx, index.SegmentFilter{})
+		if err != nil {
+			return err
+		}
+		old := rows[len(rows)-1]
+		_, moves, err := s.db.Movable(ctx, old.Number)
+		if err != nil {
+			return err
+		}
+		at := int64(1000)
+		plain := append(make([]byte, at), text...)
+		for i := range moves {
+			moves[i].To, moves[i].ToPos = old.Number+1, at+moves[i].Off
+		}
+		return errors.Join(s.cut(old.Number+1, plain, nil, moves...), os.Remove(s.blobs.path(old.Blob)))
+	}
+	s.blobs.first.Store(&move)
+	if got := s.read(t, "file"); !bytes.Equal(got, text) {
+		t.Errorf("%d bytes differ from the %d that were written", len(got), len(text))
+	}
+	if s.blobs.first.Load() != nil {
+		t.Error("nothing was read from blobs")
 	}
 }

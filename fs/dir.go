@@ -33,10 +33,13 @@ const (
 type dir struct {
 	n       *node
 	off     uint64 // behind the last entry that was given out
+	from    uint64 // where the request before began
+	beyond  uint64 // what it gave out
+	last    uint64 // the cookie with which this listing ends
 	entries []index.Entry
 	moment  uint64 // of FS.ended, before entries were read
 	max     int
-	last    index.Entry // given out last
+	given   index.Entry // out last
 	done    bool        // nothing follows entries
 
 	// request tells one READDIRPLUS from the next. What was read for one is not
@@ -61,6 +64,8 @@ func (d *dir) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
 		}
 		d.off = offDotDot
 		return &fuse.DirEntry{Name: "..", Mode: syscall.S_IFDIR, Ino: uint64(parent), Off: d.off}, 0
+	case nowhere:
+		return nil, 0
 	}
 	if len(d.entries) == 0 && !d.done {
 		if err := d.read(ctx); err != nil {
@@ -70,10 +75,10 @@ func (d *dir) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
 	if len(d.entries) == 0 {
 		return nil, 0
 	}
-	d.last, d.entries = d.entries[0], d.entries[1:]
-	d.off = d.last.Cookie
+	d.given, d.entries = d.entries[0], d.entries[1:]
+	d.off = d.given.Cookie
 	return &fuse.DirEntry{
-		Name: string(d.last.Name), Mode: d.last.Attr.Mode, Ino: uint64(d.last.Attr.Ino), Off: d.off,
+		Name: string(d.given.Name), Mode: d.given.Attr.Mode, Ino: uint64(d.given.Attr.Ino), Off: d.off,
 	}, 0
 }
 
@@ -81,22 +86,40 @@ func (d *dir) read(ctx context.Context) (err error) {
 	d.moment = d.n.fs.ended.now()
 	d.entries, err = d.n.fs.cfg.Index.ReadDir(ctx, d.n.ino(), d.off, d.max)
 	d.done = len(d.entries) < d.max
+	for n := len(d.entries); n > 0 && d.entries[n-1].Cookie > d.last; n-- {
+		d.entries, d.done = d.entries[:n-1], true
+	}
 	d.max = min(2*d.max, mostEntries)
 	return err
 }
 
 // Lookup answers for the entry that Readdirent gave out last.
 func (d *dir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	if d.request != any(ctx) || string(d.last.Name) != name {
+	if d.request != any(ctx) || string(d.given.Name) != name {
 		return d.n.Lookup(ctx, name, out)
 	}
-	return d.n.child(ctx, d.last.Attr, d.moment, out), 0
+	return d.n.child(ctx, d.given.Attr, d.moment, out), 0
 }
 
 // Seekdir goes to where an offset was that Readdirent gave out, be the entry
 // still there or not.
-func (d *dir) Seekdir(_ context.Context, off uint64) syscall.Errno {
-	d.off, d.entries, d.done, d.max = off, nil, false, firstEntries
+//
+// A listing ends with the last entry that there was when it began: who renames
+// what is listed, or has others beside him who make files, would never come to
+// the end. A seek that does not go on where the kernel left off begins anew.
+func (d *dir) Seekdir(ctx context.Context, off uint64) syscall.Errno {
+	if off == nowhere {
+		d.off, d.beyond = nowhere, d.off
+		return 0
+	}
+	if off == 0 || off < d.from || off > d.beyond {
+		last, err := d.n.fs.cfg.Index.LastCookie(ctx, d.n.ino())
+		if err != nil {
+			return d.n.errno("seekdir", err)
+		}
+		d.last = last
+	}
+	d.off, d.from, d.entries, d.done, d.max = off, off, nil, false, firstEntries
 	return 0
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -88,13 +89,13 @@ func (fs *FS) serve(o MountOptions) (*fuse.Server, error) {
 		opts := fs.options(o)
 		opts.DirectMountStrict = true
 		opts.DirectMountFlags, opts.Options = splitFlags(opts.Options)
-		server, err := fusefs.Mount(o.Dir, &node{fs: fs}, opts)
+		server, err := fs.newServer(o.Dir, opts)
 		if err == nil {
 			return server, nil
 		}
 		fs.log.Debug("direct mount", "err", err)
 	}
-	return fusefs.Mount(o.Dir, &node{fs: fs}, fs.options(o))
+	return fs.newServer(o.Dir, fs.options(o))
 }
 
 func splitFlags(options []string) (flags uintptr, rest []string) {
@@ -137,10 +138,11 @@ func (fs *FS) options(o MountOptions) *fusefs.Options {
 			ExplicitDataCacheControl: true,
 			// Else the kernel asks for an attribute at each write. For that it
 			// leaves it to us to clear set-uid and set-gid bits.
-			ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_DIRECT_IO_ALLOW_MMAP,
+			ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_DONT_MASK,
+			EnableAcl:         true,
 			PanicHandler:      fs.panicked,
 			Debug:             o.Debug,
-			Logger:            slog.NewLogLogger(fs.log.Handler(), slog.LevelDebug),
+			Logger:            log.New(requestLog{fs.log}, "", 0),
 		},
 	}
 }

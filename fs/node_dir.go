@@ -91,6 +91,7 @@ func (n *node) create(ctx context.Context, name string, r index.CreateRequest) (
 		return index.Attr{}, err
 	}
 	r.Parent, r.Name = n.ino(), []byte(name)
+	r.Mode, r.Umask = r.Mode&(1<<umaskShift-1), r.Mode>>umaskShift
 	r.UID, r.GID, _ = caller(ctx)
 	if parent.Mode&syscall.S_ISGID != 0 {
 		r.GID = parent.GID

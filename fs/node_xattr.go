@@ -2,6 +2,9 @@ package fs
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -16,8 +19,8 @@ const (
 	ownError  = ownPrefix + "error"
 )
 
-// namespaces are those of which attributes are stored. POSIX ACLs, in
-// system., would have to be obeyed too.
+// namespaces are those of which attributes are stored. Of system. there are
+// the POSIX ACLs, which the kernel obeys.
 var namespaces = []string{"user.", "trusted.", "security."}
 
 func checkNamespace(name string) syscall.Errno {
@@ -25,6 +28,9 @@ func checkNamespace(name string) syscall.Errno {
 		if strings.HasPrefix(name, prefix) {
 			return 0
 		}
+	}
+	if index.IsACL(name) {
+		return 0
 	}
 	return syscall.EOPNOTSUPP
 }
@@ -89,11 +95,43 @@ func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uin
 	if len(name) > index.MaxXattrName {
 		return syscall.ERANGE
 	}
-	err := n.fs.change()
-	if err == nil {
-		err = n.fs.cfg.Index.SetXattr(ctx, n.ino(), name, data, index.XattrFlags(flags))
+	return n.errno("setxattr", n.setxattr(ctx, name, data, index.XattrFlags(flags)))
+}
+
+func (n *node) setxattr(ctx context.Context, name string, data []byte, flags index.XattrFlags) error {
+	if err := n.fs.change(); err != nil {
+		return err
 	}
-	return n.errno("setxattr", err)
+	if name == index.AccessACL {
+		attr, err := n.fs.cfg.Index.Get(ctx, n.ino())
+		if err != nil {
+			return err
+		}
+		if attr.Mode&syscall.S_ISGID != 0 && !member(ctx, attr.GID) {
+			flags |= index.XattrDropSetgid
+		}
+	}
+	return n.fs.cfg.Index.SetXattr(ctx, n.ino(), name, data, flags)
+}
+
+// member reports whether the caller is root or in a group. The kernel tells of
+// the first group only; for the others we have to look at the process, and one
+// that we cannot see is in none.
+func member(ctx context.Context, group uint32) bool {
+	uid, gid, pid := caller(ctx)
+	if uid == 0 || gid == group {
+		return true
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(status)) {
+		if list, ok := strings.CutPrefix(line, "Groups:"); ok {
+			return slices.Contains(strings.Fields(list), fmt.Sprint(group))
+		}
+	}
+	return false
 }
 
 // Removexattr removes an attribute.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,6 +205,23 @@ func (fs *FS) readPublished(ctx context.Context, ino index.Ino, p []byte, off in
 	if err != nil {
 		return err
 	}
+	for {
+		err := fs.readExtents(ctx, ino, extents, p, off)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		// Compaction may have moved them since, and the segments be gone.
+		now, lookup := fs.cfg.Index.Extents(ctx, ino, off, int64(len(p)))
+		if lookup != nil || slices.Equal(now, extents) {
+			return err
+		}
+		extents = now
+		clear(p)
+	}
+}
+
+// readExtents fills the parts of p that extents cover.
+func (fs *FS) readExtents(ctx context.Context, ino index.Ino, extents []index.Extent, p []byte, off int64) error {
 	for i := range extents {
 		e := &extents[i]
 		if err := fs.readExtent(ctx, e, p[e.Off-off:e.Off-off+e.Len]); err != nil {

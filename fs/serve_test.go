@@ -29,6 +29,7 @@ type blobs struct {
 	dir   string
 	fault atomic.Value // string: "", "broken", "hung", "corrupt"
 	reads atomic.Int64
+	first atomic.Pointer[func() error] // happens before the next read
 }
 
 func (b *blobs) path(id walrus.BlobID) string {
@@ -37,6 +38,11 @@ func (b *blobs) path(id walrus.BlobID) string {
 
 func (b *blobs) ReadAt(ctx context.Context, id walrus.BlobID, p []byte, off int64) (int, error) {
 	b.reads.Add(1)
+	if f := b.first.Swap(nil); f != nil {
+		if err := (*f)(); err != nil {
+			return 0, err
+		}
+	}
 	switch b.fault.Load() {
 	case "broken":
 		return 0, errors.New("too few nodes")
@@ -318,8 +324,8 @@ func (s *server) pack(job index.Job, number uint64, plain *[]byte) (*packed, err
 	return out, nil
 }
 
-func (s *server) cut(number uint64, plain []byte, done []index.Packed) error {
-	trailer, err := s.db.CutTrailer(ctx, done)
+func (s *server) cut(number uint64, plain []byte, done []index.Packed, moves ...index.Move) error {
+	trailer, err := s.db.CutTrailer(ctx, done, moves...)
 	if err != nil {
 		return err
 	}

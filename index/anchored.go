@@ -202,6 +202,7 @@ func (db *DB) Finish(ctx context.Context) (files []FinishedFile, segments []uint
 			tx.run(`DELETE FROM unfinished WHERE generation <= ?`, g),
 			tx.run(`DELETE FROM extents INDEXED BY extents_dead WHERE dead <= ? AND dead < 9223372036854775807`, g),
 			tx.run(`DELETE FROM past WHERE dead <= ?`, g),
+			tx.run(`DELETE FROM moved WHERE segment IN (SELECT m.segment FROM moved m JOIN segments s ON s.number = m.segment WHERE s.stage = 5)`),
 			tx.run(`DELETE FROM trailers WHERE generation <= ? AND NOT EXISTS
 				(SELECT 1 FROM segments s INDEXED BY segments_open WHERE s.stage < 5 AND s.generation = trailers.generation)`, g),
 			tx.dropGaps(),

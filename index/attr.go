@@ -19,7 +19,8 @@ func (db *DB) Get(ctx context.Context, ino Ino) (a Attr, err error) {
 }
 
 // SetAttr changes attributes and returns all of them. The mtime of a file
-// whose live version is the published one is published too. ErrStale: a new
+// whose live version is the published one is published too. A new mode changes
+// the access ACL. ErrStale: a new
 // size for a file that is not marked dirty; ErrRange: a negative size, or the
 // size of something that is no regular file.
 func (db *DB) SetAttr(ctx context.Context, ino Ino, c Change) (a Attr, err error) {
@@ -40,6 +41,11 @@ func (db *DB) SetAttr(ctx context.Context, ino Ino, c Change) (a Attr, err error
 		n.apply(c, tx.now)
 		n.generation = tx.st.open
 		a = n.Attr
+		if c.Mode != nil {
+			if err := tx.chmodACL(&n); err != nil {
+				return err
+			}
+		}
 		return tx.saveAttr(&n)
 	})
 	return a, err
@@ -111,6 +117,18 @@ func (db *DB) ReadDir(ctx context.Context, dir Ino, after uint64, max int) (entr
 		return err
 	})
 	return entries, err
+}
+
+// LastCookie returns the greatest cookie in a directory, 0 when it is empty.
+// Entries that come later have greater ones.
+func (db *DB) LastCookie(ctx context.Context, dir Ino) (cookie uint64, err error) {
+	err = db.view(func(c *conn) error {
+		n, err := c.int(`SELECT coalesce(max(cookie), 0) FROM dirents INDEXED BY dirents_cookie
+			WHERE parent = ? AND ino IS NOT NULL`, dir)
+		cookie = uint64(n)
+		return err
+	})
+	return cookie, err
 }
 
 // Readlink returns the target of a symbolic link. ErrRange: it is something else.

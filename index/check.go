@@ -28,6 +28,14 @@ var rules = []struct{ broken, sql string }{
 		WHERE e.dead = 9223372036854775807 AND i.ino IS NULL`},
 	{"extent in no segment", `SELECT e.ino, e.segment FROM extents e LEFT JOIN segments s ON s.number = e.segment
 		WHERE s.number IS NULL`},
+	{"reference to a segment that is being deleted", `SELECT s.number, e.ino FROM segments s JOIN extents e ON e.segment = s.number
+		WHERE s.delete_tx IS NOT NULL`},
+	{"condemned segment that is needed", `SELECT s.number, e.ino FROM segments s JOIN extents e ON e.segment = s.number
+		WHERE s.condemned IS NOT NULL`},
+	{"moved range of no segment", `SELECT m.segment, m.from_seg FROM moved m LEFT JOIN segments s ON s.number = m.from_seg
+		WHERE s.number IS NULL`},
+	{"deleted file in no segment", `SELECT t.id, t.segment FROM trash_extents t LEFT JOIN segments s ON s.number = t.segment
+		WHERE s.number IS NULL OR s.delete_tx IS NOT NULL`},
 	{"segment without its trailer", `SELECT s.number, s.generation FROM segments s LEFT JOIN trailers t ON t.generation = s.generation
 		WHERE s.stage < 4 AND t.generation IS NULL`},
 	{"trailer of no segment", `SELECT t.generation, 0 FROM trailers t LEFT JOIN segments s ON s.number = t.generation

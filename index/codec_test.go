@@ -342,3 +342,19 @@ func FuzzAnchor(f *testing.F) {
 		}
 	})
 }
+
+// TestMovedTrailer: readers that would leave moved content out refuse it.
+func TestMovedTrailer(t *testing.T) {
+	for _, full := range []int64{0, 300} {
+		moved := index.Trailer{Drive: [16]byte{1}, Generation: 7, Previous: 6, Full: full, Moved: true,
+			Contents: []index.ContentRow{{Ino: 2, Version: 3, Size: 9, Base: 9, Ops: []index.Op{{Len: 4, Segment: 7}}}}}
+		rows := index.MarshalRows(&moved)
+		if rows[4] != 3 {
+			t.Errorf("version %d, want 3", rows[4])
+		}
+		got := must(index.UnmarshalRows(rows))
+		if !got.Moved || got.Full != full || !reflect.DeepEqual(got.Contents, moved.Contents) {
+			t.Errorf("read %+v, wrote %+v", got, moved)
+		}
+	}
+}

@@ -87,7 +87,7 @@ type SegmentFilter struct {
 	Number uint64       // only this one
 	Below  walrus.Stage // only those before this stage
 	Due    time.Time    // only those that may be tried at this time
-	EndBy  walrus.Epoch // only those paid for up to this epoch or less
+	EndBy  walrus.Epoch // only those paid for up to this epoch or less, and not being deleted
 	After  uint64       // only numbers greater than this
 	Max    int          // at most so many
 }

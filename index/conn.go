@@ -218,5 +218,8 @@ func mapError(err error) error {
 	case sqlite3.ErrCorrupt, sqlite3.ErrNotADB:
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
+	if e.ExtendedCode == sqlite3.ErrConstraintTrigger {
+		return fmt.Errorf("%w: %w", ErrCollected, err)
+	}
 	return err
 }

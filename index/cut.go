@@ -44,7 +44,11 @@ func (db *DB) NextSegment(ctx context.Context) (uint64, error) { return db.lates
 // cut that is not committed is repeated by the next one. Versions of inodes
 // that are gone are left out. ErrInFlight; ErrStale: a version that is already
 // published or does not exist; ErrRange: impossible numbers.
-func (db *DB) CutTrailer(ctx context.Context, completed []Packed) (t *Trailer, err error) {
+//
+// Moves are ranges that were copied into this segment. Of those that are still
+// published where they were read the trailer tells the new place, unless the
+// file has a newer version in it; the others are left out.
+func (db *DB) CutTrailer(ctx context.Context, completed []Packed, moves ...Move) (t *Trailer, err error) {
 	err = db.update(func(tx *txn) error {
 		n, err := tx.inFlight()
 		if err != nil {
@@ -62,7 +66,7 @@ func (db *DB) CutTrailer(ctx context.Context, completed []Packed) (t *Trailer, e
 		if err := tx.reopen(t.Generation); err != nil {
 			return err
 		}
-		if err := tx.cut(t, completed); err != nil {
+		if err := tx.cut(t, completed, moves); err != nil {
 			return err
 		}
 		tx.st.cut = newCut(t)
@@ -97,7 +101,7 @@ func (tx *txn) renumber(g uint64) error {
 	)
 }
 
-func (tx *txn) cut(t *Trailer, completed []Packed) error {
+func (tx *txn) cut(t *Trailer, completed []Packed, moves []Move) error {
 	whole := make(map[Ino]uint64, len(completed)) // 0: it is gone
 	for i := range completed {
 		p := &completed[i]
@@ -116,6 +120,9 @@ func (tx *txn) cut(t *Trailer, completed []Packed) error {
 		if err := read(t, whole); err != nil {
 			return err
 		}
+	}
+	if err := tx.cutMoves(t, moves); err != nil {
+		return err
 	}
 	slices.SortFunc(t.Contents, func(a, b ContentRow) int { return cmp.Compare(a.Ino, b.Ino) })
 	slices.SortFunc(t.Inodes, func(a, b InodeRow) int { return cmp.Compare(a.Ino, b.Ino) })

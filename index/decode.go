@@ -61,6 +61,8 @@ func (d *decoder) trailer() *Trailer {
 	case trailerVersionFull:
 		t.Full = int64(d.uint())
 		d.bad = d.bad || t.Full == 0
+	case trailerVersionMoved:
+		t.Full, t.Moved = int64(d.uint()), true
 	default:
 		d.bad = true
 	}

@@ -29,6 +29,12 @@
 // all callers that come while another transaction runs, and survive a power cut
 // together with everything before them. The build tag nofsync takes that away.
 //
+// # Collection
+//
+// Segments that nothing needs are condemned, later deleted on the ledger, and
+// then forgotten (Condemn, BeginDeletion, Deleted). Triggers keep everything from
+// referring to one whose deletion is written down (ErrCollected).
+//
 // # Segment plaintext
 //
 // A segment's plaintext is extent bytes, a part of a trailer, and a footer:
@@ -59,7 +65,7 @@
 // d is a key as a u: the difference to the row before, from 0.
 //
 //	0    4   "WTRL"
-//	4    1   version, 1
+//	4    1   version, 1; 2 and 3 have a u more behind it, see Trailer.Full and Trailer.Moved
 //	5    16  drive
 //	21       u generation, u the generation before (0: none), s time in ns, u next inode number
 //	         u count, segments: d number, 32 bytes blob ID, 32 bytes object ID, u sealed size, u end epoch
@@ -73,7 +79,8 @@
 // Segments are those certified since the trailer before. Inodes are whole rows:
 // the last one wins. A content row changes the published content of a file:
 // what is at base or behind goes, the ops are laid over the rest in order, size
-// cuts it. Times are Unix time. Replay lays the trailers over an empty drive in
+// cuts it. In version 3 it may have the version that is published already: then
+// its ops only tell where ranges lie now. Times are Unix time. Replay lays the trailers over an empty drive in
 // ascending order, then drops what no name reaches and counts links.
 //
 // # Anchor

@@ -8,11 +8,14 @@ import (
 )
 
 // trailerMagic and a version begin the rows of a trailer. Those with a full
-// snapshot behind them have another version and one number more.
+// snapshot behind them have another version and one number more. Those with
+// moved content have a third, so that readers who would leave it out refuse
+// them; there the number may be 0.
 const (
-	trailerMagic       = "WTRL"
-	trailerVersion     = 1
-	trailerVersionFull = 2
+	trailerMagic        = "WTRL"
+	trailerVersion      = 1
+	trailerVersionFull  = 2
+	trailerVersionMoved = 3
 )
 
 // Limits of an encoded trailer. The rows may be trailerRatio times as long as
@@ -49,7 +52,11 @@ func MarshalTrailer(t *Trailer) ([]byte, error) {
 // marshalRows returns the rows before they are compressed.
 func marshalRows(t *Trailer) []byte {
 	e := encoder{b: append([]byte(trailerMagic), trailerVersion)}
-	if t.Full > 0 {
+	switch {
+	case t.Moved:
+		e.b[len(trailerMagic)] = trailerVersionMoved
+		e.uint(uint64(t.Full))
+	case t.Full > 0:
 		e.b[len(trailerMagic)] = trailerVersionFull
 		e.uint(uint64(t.Full))
 	}

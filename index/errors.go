@@ -29,4 +29,6 @@ var (
 	ErrStale    = errors.New("out of date")
 	ErrTrailer  = errors.New("malformed trailer")
 	ErrAnchor   = errors.New("malformed or forged anchor")
+	// ErrCollected reports a reference to a segment that is being deleted, or is gone.
+	ErrCollected = errors.New("segment is collected")
 )

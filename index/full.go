@@ -170,7 +170,7 @@ func (f *fullWriter) segments() error {
 		list = list[:0]
 	}
 	err := f.c.query(`SELECT number, generation, part, parts, announced, blob, object, size, end_epoch, header
-		FROM segments ORDER BY number`, func(r row) error {
+		FROM segments WHERE delete_tx IS NULL ORDER BY number`, func(r row) error {
 		s := FullSegment{Number: r.uint(0), Generation: r.uint(1), Part: int(r.int(2)), Parts: int(r.int(3)), Announced: r.uint(4)}
 		if s.Announced != 0 {
 			copy(s.Blob[:], r.bytes(5))
@@ -314,6 +314,7 @@ const fullPerInode = 48
 type ReplayCost struct {
 	Trailers int64 // the trailers since the newest full snapshot
 	Full     int64 // a full snapshot, about
+	Snapshot int64 // what is stored of that
 }
 
 // Due reports whether a restore would gain much by a new full snapshot. Since
@@ -329,7 +330,8 @@ func (db *DB) ReplayCost(ctx context.Context) (cost ReplayCost, err error) {
 			return err
 		}
 		cost.Full, err = c.int(sqlMeta, metaFullBytes)
-		cost.Full = generationCost + max(cost.Full, fullPerInode*inodes)
+		cost.Snapshot = max(cost.Full, fullPerInode*inodes)
+		cost.Full = generationCost + cost.Snapshot
 		return err
 	})
 	return cost, err

@@ -135,7 +135,7 @@ func (f *fullReader) close() error {
 func (f *fullReader) segments(tx *txn, list []FullSegment) error {
 	for i := range list {
 		s := &list[i]
-		if s.Number != f.last+1 || s.Number > f.head.Last || s.Generation == 0 || s.Part >= s.Parts || s.Announced > f.head.Generation {
+		if s.Number <= f.last || s.Number > f.head.Last || s.Generation == 0 || s.Part >= s.Parts || s.Announced > f.head.Generation {
 			return fmt.Errorf("segment %d after %d: %w", s.Number, f.last, ErrTrailer)
 		}
 		f.last = s.Number

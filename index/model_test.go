@@ -117,7 +117,7 @@ func (w *world) commit(all bool) {
 	for _, p := range completed {
 		packed = append(packed, index.Packed{Ino: p.ino, Version: p.v.number, Size: int64(len(p.v.data)), Mtime: p.v.mtime, Base: p.v.base, Ops: p.ops})
 	}
-	t, err := w.db.CutTrailer(ctx, packed)
+	t, err := w.db.CutTrailer(ctx, packed, w.haul(number)...)
 	if errors.Is(err, index.ErrInFlight) {
 		w.giveUp()
 		return
@@ -306,10 +306,13 @@ func (w *world) check(rest bool) {
 	}
 	w.replay(0)
 	for i, c := range slices.Backward(w.trailers) {
-		if c.full && (rest || !c.late) {
-			w.replay(i)
-			break
+		if !c.full {
+			continue
 		}
+		if rest || !c.late {
+			w.replay(i)
+		}
+		break // segments that older ones know by number may be collected
 	}
 	w.sound(w.db)
 }
@@ -359,6 +362,9 @@ func (w *world) setAdrift(yes bool) {
 
 // resolve tells what a full snapshot does not know of a segment.
 func (w *world) resolve(s *index.SegmentRow) error {
+	if w.collected[s.Number] {
+		return fmt.Errorf("segment %d is collected", s.Number)
+	}
 	for _, c := range w.trailers {
 		for _, known := range c.segments {
 			if known.Number == s.Number {
@@ -398,11 +404,12 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: new(clock), path: filepath.Join(t.TempDir(), "index"),
 		names: make(map[name]index.Ino), needs: make(map[name]uint64), dirs: map[index.Ino]bool{index.Root: true}, files: make(map[index.Ino]*file),
-		segments: make(map[uint64][]byte), gapped: make(map[uint64][]byte), certified: make(map[uint64]bool), history: make(map[uint64]published),
+		segments: make(map[uint64][]byte), gapped: make(map[uint64][]byte), certified: make(map[uint64]bool), collected: make(map[uint64]bool), history: make(map[uint64]published),
 		tree: published{names: make(map[name]index.Ino), inodes: make(map[index.Ino]*node)},
 	}
 	w.db = must(index.Open(ctx, index.Config{Path: w.path, Now: w.clock.now}))
 	w.expect("init", w.db.Init(ctx, index.Drive{ID: [16]byte{1}, Writer: [16]byte{2}}))
+	w.expect("set anchor", w.db.SetAnchor(ctx, walrus.ObjectID{0xaa}, 0))
 	return w
 }
 
@@ -434,9 +441,13 @@ func TestModel(t *testing.T) {
 				if w.rng.IntN(2) == 0 {
 					w.certify(false)
 				}
+				if w.rng.IntN(2) == 0 {
+					w.collect(w.step)
+				}
 				w.check(false)
 			}
 			w.drain()
+			t.Logf("%d ranges moved, %d segments collected", w.hauled, len(w.collected))
 		})
 	}
 }
@@ -454,6 +465,7 @@ func (w *world) drain() {
 	w.certify(true)
 	w.commit(true)
 	w.certify(true)
+	w.collect(func() {})
 	w.check(true)
 	diff(w.t, "live and published", w.walk(w.db), w.tree.flatten())
 	w.nothingGapped()

@@ -151,6 +151,9 @@ func (tx *txn) create(r CreateRequest, named bool) (Attr, error) {
 		generation: tx.st.open, target: r.Target,
 	}
 	n.Ino = tx.newIno()
+	if err := tx.inheritACL(&n, &r); err != nil {
+		return Attr{}, err
+	}
 	if n.IsRegular() {
 		n.Dirty = true
 	} else {

@@ -97,11 +97,15 @@ func (tx *txn) announce(number, g uint64) error {
 	return tx.run(`UPDATE segments SET announced = ? WHERE number = ? AND announced IS NULL`, g, number)
 }
 
-// publish makes a version that was packed whole the published one.
+// publish makes a version that was packed whole the published one, or moves
+// ranges of the one that is.
 func (tx *txn) publish(g uint64, c *ContentRow, p *Packed) error {
 	n, err := tx.inode(c.Ino)
 	if err != nil {
 		return err // bury spares what the cut speaks of
+	}
+	if c.Version == n.PubVersion {
+		return tx.relocate(g, c)
 	}
 	if n.PubVersion > 0 {
 		if err := tx.remember(&n, g); err != nil {

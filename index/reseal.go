@@ -19,7 +19,8 @@ type Material struct {
 	Segment SegmentRow
 	Parts   []SegmentRow   // all that carry the trailer, Segment among them, in order
 	Trailer []byte         // encoded
-	Ranges  []SegmentRange // all that points into the plaintext
+	Ranges  []SegmentRange // all that points into the plaintext, but for what was moved there
+	Moved   []MovedRange   // in order
 }
 
 // SegmentRange is a range of a file in the plaintext of a segment.
@@ -74,11 +75,15 @@ func (c *conn) material(number uint64) (m Material, err error) {
 	// What points into a segment that is not finished was published since, and is unfinished.
 	err = c.query(`SELECT e.ino, e.off, e.len, e.pos, e.dead = 9223372036854775807 FROM
 		(SELECT DISTINCT ino FROM unfinished WHERE generation >= ?1) u CROSS JOIN extents e ON e.ino = u.ino
-		WHERE e.segment = ?2 ORDER BY e.pos, e.len`, func(r row) error {
+		WHERE e.segment = ?2 AND coalesce((SELECT m.pos + m.len FROM moved m WHERE m.segment = ?2 AND m.pos <= e.pos
+		ORDER BY m.pos DESC LIMIT 1), 0) <= e.pos ORDER BY e.pos, e.len`, func(r row) error {
 		m.Ranges = append(m.Ranges, SegmentRange{Ino: r.ino(0), Off: r.int(1), Len: r.int(2), Pos: r.int(3), Live: r.int(4) != 0})
 		return nil
 	}, g, number)
 	if err != nil {
+		return m, err
+	}
+	if m.Moved, err = c.movedRanges(number); err != nil {
 		return m, err
 	}
 	err = c.query(`SELECT ino, off, len, pos, version FROM partials WHERE segment = ? ORDER BY pos`, func(r row) error {

@@ -72,7 +72,14 @@ func (w *world) complete(m index.Material) {
 	defer db.Close()
 	var n int
 	w.expect("count", db.QueryRow(`SELECT (SELECT count(*) FROM extents WHERE segment = ?1) +
-		(SELECT count(*) FROM partials WHERE segment = ?1)`, int64(m.Segment.Number)).Scan(&n))
+		(SELECT count(*) FROM partials WHERE segment = ?1) - (SELECT count(*) FROM extents e JOIN moved m
+		ON m.segment = e.segment AND m.pos <= e.pos AND e.pos < m.pos + m.len WHERE e.segment = ?1)`, int64(m.Segment.Number)).Scan(&n))
+	for _, r := range m.Moved {
+		from := w.segments[r.From.Number][r.FromPos : r.FromPos+r.Len]
+		if got := w.segments[m.Segment.Number][r.Pos : r.Pos+r.Len]; !bytes.Equal(got, from) {
+			w.t.Fatalf("moved to %d in segment %d: %x, segment %d has %x at %d", r.Pos, m.Segment.Number, got, r.From.Number, from, r.FromPos)
+		}
+	}
 	if n != len(m.Ranges) {
 		w.t.Fatalf("%d ranges in segment %d, want %d", len(m.Ranges), m.Segment.Number, n)
 	}

@@ -133,6 +133,8 @@ func (r *rows) content(c *ContentRow) error {
 		return nil
 	case err != nil:
 		return err
+	case r.t.Moved && c.Version == n.PubVersion && c.Size == n.PubSize && c.Base == c.Size && r.within(c):
+		return r.tx.overlay(r.t.Generation, c, n.PubSize)
 	case c.Version <= n.PubVersion || c.Size < 0 || c.Base < 0 || !r.stored(c.Ops):
 		r.problem("content of inode %d, version %d, is refused", c.Ino, c.Version)
 		return nil
@@ -142,6 +144,16 @@ func (r *rows) content(c *ContentRow) error {
 	}
 	return r.tx.run(`UPDATE inodes SET version = ?, pub_version = ?, pub_generation = ?, size = ?, pub_size = ?,
 		mtime = ?, pub_mtime = ? WHERE ino = ?`, c.Version, c.Version, r.t.Generation, c.Size, c.Size, c.Mtime, c.Mtime, c.Ino)
+}
+
+// within reports whether all ops put stored bytes inside of the file.
+func (r *rows) within(c *ContentRow) bool {
+	for i := range c.Ops {
+		if c.Ops[i].Segment == 0 || c.Ops[i].Off+c.Ops[i].Len > c.Size {
+			return false
+		}
+	}
+	return r.stored(c.Ops)
 }
 
 // stored reports whether all ops speak of places in segments that exist.

@@ -47,7 +47,8 @@ const (
 	sqlSegments = `SELECT ` + segmentColumns + ` FROM segments
 		WHERE number BETWEEN ? AND ? AND stage < ? AND next <= ? ORDER BY number LIMIT ?`
 	sqlEndingSegments = `SELECT ` + segmentColumns + ` FROM segments INDEXED BY segments_end
-		WHERE number BETWEEN ? AND ? AND stage < ? AND next <= ? AND end_epoch > 0 AND end_epoch <= ? ORDER BY number LIMIT ?`
+		WHERE number BETWEEN ? AND ? AND stage < ? AND next <= ? AND end_epoch > 0 AND end_epoch <= ?
+		AND delete_tx IS NULL ORDER BY number LIMIT ?`
 	sqlOpenSegments = `SELECT ` + segmentColumns + ` FROM segments INDEXED BY segments_open
 		WHERE number BETWEEN ? AND ? AND stage < ? AND stage < 5 AND next <= ? ORDER BY number LIMIT ?`
 )

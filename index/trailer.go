@@ -11,6 +11,7 @@ type Trailer struct {
 	Time       int64  // of the cut, Unix time in nanoseconds
 	NextIno    Ino    // greater than every number given out before the cut
 	Full       int64  // bytes of the full snapshot behind the rows; 0: there is none
+	Moved      bool   // some contents only tell where the version that is published already lies now
 	Segments   []TrailerSegment
 	Inodes     []InodeRow
 	Contents   []ContentRow

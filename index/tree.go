@@ -29,6 +29,7 @@ const (
 	modeChar    = 0o020000
 	modeBlock   = 0o060000
 	modePerm    = 0o007777
+	modeSetgid  = 0o002000
 )
 
 // IsDir reports whether the inode is a directory.
@@ -52,6 +53,7 @@ type CreateRequest struct {
 	Parent   Ino
 	Name     []byte // empty: a regular file without a name (O_TMPFILE), for Link to name
 	Mode     uint32 // with the type bits of st_mode
+	Umask    uint32 // bits to take from Mode, unless Parent has a default ACL
 	UID, GID uint32
 	Rdev     uint32
 	Target   []byte // of a symbolic link

@@ -69,6 +69,9 @@ type world struct {
 	segments  map[uint64][]byte // plaintext
 	gapped    map[uint64][]byte // of segments that were made again
 	certified map[uint64]bool
+	collected map[uint64]bool // deleted on the ledger
+	hauled    int
+	committed func(generation uint64) // by store; nil: nothing
 	trailers  []carried
 	tree      published // after the newest commit
 	history   map[uint64]published

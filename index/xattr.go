@@ -16,6 +16,10 @@ const (
 	XattrReplace XattrFlags = 2 // ErrNoAttr when it does not
 )
 
+// XattrDropSetgid takes the set-gid bit away when AccessACL is set, as it must
+// go when the caller is no member of the inode's group.
+const XattrDropSetgid XattrFlags = 1 << 16
+
 // Limits of extended attributes in bytes. Source: XATTR_NAME_MAX and
 // XATTR_SIZE_MAX of Linux; the sum over a file is ours.
 const (
@@ -49,7 +53,8 @@ func (db *DB) GetXattr(ctx context.Context, ino Ino, name string) (value []byte,
 
 // SetXattr sets a value. ErrAttrSize: it is longer than MaxXattrValue, or all
 // of the inode's together than MaxXattrs. ErrRange: an impossible name.
-// ErrExist, ErrNoAttr: by the flags.
+// ErrExist, ErrNoAttr: by the flags. With AccessACL the mode changes too, and
+// ErrRange is for an ACL that makes no sense as well.
 func (db *DB) SetXattr(ctx context.Context, ino Ino, name string, value []byte, flags XattrFlags) error {
 	if err := checkXattr(name, value); err != nil {
 		return err
@@ -65,9 +70,7 @@ func (db *DB) SetXattr(ctx context.Context, ino Ino, name string, value []byte, 
 		case !exists && flags&XattrReplace != 0:
 			return ErrNoAttr
 		}
-		err = tx.run(`INSERT INTO xattrs (ino, name, value) VALUES (?, ?, ?)
-			ON CONFLICT (ino, name) DO UPDATE SET value = excluded.value`, ino, []byte(name), nonNil(value))
-		if err != nil {
+		if err := tx.setXattr(ino, name, value, flags); err != nil {
 			return err
 		}
 		total, err := tx.int(`SELECT sum(length(name) + length(value)) FROM xattrs WHERE ino = ?`, ino)
@@ -79,6 +82,18 @@ func (db *DB) SetXattr(ctx context.Context, ino Ino, name string, value []byte, 
 		}
 		return tx.changed(ino)
 	})
+}
+
+func (tx *txn) setXattr(ino Ino, name string, value []byte, flags XattrFlags) error {
+	switch name {
+	case AccessACL:
+		return tx.setAccessACL(ino, value, flags)
+	case DefaultACL:
+		if _, err := parseACL(value); err != nil {
+			return err
+		}
+	}
+	return tx.putXattr(ino, name, value)
 }
 
 func checkXattr(name string, value []byte) error {
@@ -111,14 +126,16 @@ func (db *DB) ListXattr(ctx context.Context, ino Ino) (names []string, err error
 	return names, err
 }
 
-// RemoveXattr removes an attribute, or returns ErrNoAttr.
+// RemoveXattr removes an attribute, or returns ErrNoAttr. An ACL may be absent.
 func (db *DB) RemoveXattr(ctx context.Context, ino Ino, name string) error {
 	return db.update(func(tx *txn) error {
-		n, err := tx.exec(`DELETE FROM xattrs WHERE ino = ? AND name = ?`, ino, []byte(name))
-		if err != nil {
+		n, err := tx.exec(sqlDropXattr, ino, []byte(name))
+		switch {
+		case err != nil:
 			return err
-		}
-		if n == 0 {
+		case n == 0 && IsACL(name):
+			return nil
+		case n == 0:
 			return ErrNoAttr
 		}
 		return tx.changed(ino)

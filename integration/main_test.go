@@ -23,6 +23,10 @@ var binaries struct {
 }
 
 func TestMain(m *testing.M) {
+	if database, writer, ok := strings.Cut(os.Getenv(sqliteEnv), " "); ok {
+		fmt.Fprintln(os.Stderr, writeSQLite(database, writer))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if binaries.dir != "" {
 		_ = os.RemoveAll(binaries.dir)
@@ -33,6 +37,9 @@ func TestMain(m *testing.M) {
 // walfsBinary builds cmd/walfs once for each set of build tags.
 func walfsBinary(t *testing.T, tags ...string) string {
 	t.Helper()
+	if bin := os.Getenv(userEnv); bin != "" && len(tags) == 0 {
+		return bin
+	}
 	binaries.Lock()
 	defer binaries.Unlock()
 	key := strings.Join(tags, ",")

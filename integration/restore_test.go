@@ -3,6 +3,7 @@ package integration
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -76,4 +77,31 @@ func (d *drive) restoreCopy() *drive {
 	r.mustRun("restore", "--network", network, "--key-file", filepath.Join(keys, "key.age"),
 		"--identity", filepath.Join(keys, "identity.txt"), "--wallet", filepath.Join(keys, "wallet.age"))
 	return r
+}
+
+// TestRestoreAttributes: attributes and ACLs come back, with the modes and the
+// inheritance that go with them.
+func TestRestoreAttributes(t *testing.T) {
+	needTool(t, "setfacl", "setfattr")
+	d := newDrive(t)
+	d.mount()
+	shell(t, `cd %s; mkdir -p dir/below; echo x > dir/file; setfattr -n user.a -v b dir/file; setfattr -h -n user.d -v e dir
+		setfacl -m u:1234:rwx,g:5678:r dir/file; setfacl -d -m u:1234:rx,m:rx dir; setfacl -m u:1234:x dir/below; echo y > dir/inherits`, d.mnt)
+	d.sync()
+	shell(t, `cd %s; chmod 640 dir/file; setfattr -x user.d dir; setfacl -b dir/below; setfattr -n user.f -v g dir/inherits`, d.mnt)
+	d.sync()
+	want := readTree(t, d.mnt)
+	if acl := want["dir/inherits"].Xattrs; !strings.Contains(acl, "system.posix_acl_access") {
+		t.Errorf("nothing was inherited: %q", acl)
+	}
+	d.umount()
+	r := d.restoreCopy()
+	r.mount()
+	diffTrees(t, "restored", want, readTree(t, r.mnt))
+	shell(t, `cd %s; echo z > dir/new; cp -p dir/inherits dir/copied`, r.mnt)
+	got := readTree(t, r.mnt)
+	if acl := "system.posix_acl_access"; !strings.Contains(got["dir/new"].Xattrs, acl) || !strings.Contains(got["dir/copied"].Xattrs, acl) {
+		t.Errorf("nothing is inherited on the restored drive: %q, %q", got["dir/new"].Xattrs, got["dir/copied"].Xattrs)
+	}
+	r.umount()
 }

@@ -3,15 +3,20 @@ package integration
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // entry is all that a restored or remounted tree is compared in.
@@ -73,7 +78,33 @@ func readEntry(path string) (entry, uint64, error) {
 	case info.Mode()&fs.ModeSymlink != 0:
 		e.Target, err = os.Readlink(path)
 	}
+	if err == nil {
+		e.Xattrs, err = readXattrs(path)
+	}
 	return e, st.Ino, err
+}
+
+// readXattrs gives all attributes of a file, ACLs among them, by name.
+func readXattrs(path string) (string, error) {
+	buf := make([]byte, 64<<10)
+	n, err := unix.Llistxattr(path, buf)
+	if errors.Is(err, unix.EOPNOTSUPP) || n == 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	names := strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00")
+	slices.Sort(names)
+	var all strings.Builder
+	for _, name := range names {
+		n, err := unix.Lgetxattr(path, name, buf)
+		if err != nil {
+			return "", fmt.Errorf("%s of %s: %w", name, path, err)
+		}
+		fmt.Fprintf(&all, "%s=%q ", name, buf[:n])
+	}
+	return all.String(), nil
 }
 
 func sumFile(path string) (string, error) {

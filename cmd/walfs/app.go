@@ -74,10 +74,10 @@ func newRootCommand(a *app) *cobra.Command {
 	flags.StringVar(&a.homeFlag, "home", "", "state `DIR` of the drive (default: $WALFS_HOME, else ~/.local/share/walfs)")
 	flags.BoolVar(&a.json, "json", false, "print one JSON object per line")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
-	flags.CountVarP(&a.verbose, "verbose", "v", "say more: -v state changes, -vv every operation")
+	flags.CountVarP(&a.verbose, "verbose", "v", "say more: -v state changes, -vv every operation, with names")
 	a.unlock.flags(flags)
 	root.AddCommand(newInitCommand(a), newMountCommand(a), newUmountCommand(a), newStatusCommand(a), newSyncCommand(a),
-		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newRestoreCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCheckCommand(a), newCacheCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
+		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newRestoreCommand(a), newCollectCommand(a), newUsageCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCheckCommand(a), newCacheCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
 	return root
 }
 

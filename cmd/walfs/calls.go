@@ -25,6 +25,8 @@ const (
 	opCacheClear  = "cache.clear"
 	opIndexCheck  = "index.check"
 	opCheck       = "check"
+	opCollect     = "gc"
+	opUsage       = "du"
 	opUmount      = "umount"
 )
 
@@ -43,6 +45,8 @@ func (d *drive) calls() map[string]control.Handler {
 		opCacheClear:  answer(d.answerCacheClear),
 		opIndexCheck:  answer(d.answerIndexCheck),
 		opCheck:       answer(d.answerCheck),
+		opCollect:     answer(d.answerCollect),
+		opUsage:       answer(d.answerUsage),
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
 )
 
 // config is the settings of a drive: those of config.toml, over which go WALFS_*
@@ -34,6 +36,7 @@ type config struct {
 	ReadTimeout span     `toml:"read_timeout,omitempty"` // after which a read is EIO
 	ScrubEvery  span     `toml:"scrub_every,omitempty"`  // from one scrub of a node to the next; negative: never
 	ScrubRate   byteSize `toml:"scrub_rate,omitempty"`   // bytes that a scrub reads in a second
+	Grace       span     `toml:"gc_grace,omitempty"`     // between condemned and deleted; default 7 days
 }
 
 // byteSize is a size in bytes, "512MiB" or "20GB" in text.
@@ -120,13 +123,17 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_SCRUB_EVERY", func(s string) error { return c.ScrubEvery.UnmarshalText([]byte(s)) })
 	set("WALFS_SCRUB_RATE", c.ScrubRate.Set)
 	set("WALFS_READ_TIMEOUT", func(s string) error { return c.ReadTimeout.UnmarshalText([]byte(s)) })
+	set("WALFS_GC_GRACE", func(s string) error { return c.Grace.UnmarshalText([]byte(s)) })
 	return err
 }
 
+// grace returns how long what was deleted can be had back from older states of the drive.
+func (c *config) grace() time.Duration { return cmp.Or(time.Duration(c.Grace), keep.DefaultGrace) }
+
 // check refuses settings that no drive can have, and makes folders absolute: relative ones count from the home.
 func (c *config) check(h home) error {
-	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 {
-		return usagef("%s: nodes, shards and read_timeout cannot be negative", h.config())
+	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 || c.Grace < 0 {
+		return usagef("%s: nodes, shards, read_timeout and gc_grace cannot be negative", h.config())
 	}
 	for _, dir := range []*string{&c.Network, &c.Cache, &c.Identity} {
 		if *dir != "" && !filepath.IsAbs(*dir) {
@@ -187,9 +194,9 @@ func (c *config) networkFolder(h home) string {
 }
 
 // openNetwork opens the embedded network, and makes it the first time.
-func (c *config) openNetwork(ctx context.Context, h home, log *slog.Logger) (*embedded.Network, error) {
+func (c *config) openNetwork(ctx context.Context, h home, k keys, log *slog.Logger) (*embedded.Network, error) {
 	return embedded.Open(ctx, embedded.Config{
-		Dir: c.networkFolder(h), Nodes: c.Nodes, Shards: c.Shards, NodeDirs: c.NodeDirs, Log: log,
+		Dir: c.networkFolder(h), Nodes: c.Nodes, Shards: c.Shards, NodeDirs: c.NodeDirs, Keys: k.ring, Files: h.kept, Log: log,
 	})
 }
 

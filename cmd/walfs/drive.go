@@ -45,6 +45,7 @@ type drive struct {
 	renewer   *keep.Renewer
 	backups   *keep.Backups
 	scrubber  *keep.Scrubber
+	collector *keep.Collector
 	room      *room
 	found     drivefs.Recovered // by recover
 	budget    int64             // for cache and clean copies together
@@ -186,7 +187,7 @@ func (d *drive) openCache(getenv func(string) string) error {
 }
 
 func (d *drive) openNetwork(ctx context.Context) (err error) {
-	if d.net, err = d.config.openNetwork(ctx, d.home, d.log); err != nil {
+	if d.net, err = d.config.openNetwork(ctx, d.home, d.keys, d.log); err != nil {
 		return err
 	}
 	d.onClose(d.net.Close)
@@ -228,6 +229,10 @@ func (d *drive) openCommitter(ctx context.Context) (err error) {
 	if d.room, err = newRoom(d); err != nil {
 		return err
 	}
+	d.collector = keep.NewCollector(keep.CollectConfig{
+		Index: d.index, Ledger: d.ledger, Blobs: d.blobs, Keys: d.keys.ring, Committer: d.committer, Grace: d.config.grace(),
+		May: func() bool { return !d.lost.Load() }, Room: d.room.left, Stage: failpoint(), Log: d.log,
+	})
 	return nil
 }
 
@@ -299,6 +304,7 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.renewer.Run(ctx) })
 	group.Go(func() error { return d.backups.Run(ctx) })
 	group.Go(func() error { return d.scrubber.Run(ctx) })
+	group.Go(func() error { return d.collector.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error {
 		err := d.committer.Run(ctx)

@@ -9,8 +9,10 @@ import (
 	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/localnet"
 	"github.com/walfs/walfs/cmd/internal/control"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/index"
 )
 
@@ -45,6 +47,7 @@ var meanings = []struct {
 	{index.ErrNewer, ui.Failed, "a newer walfs has used this drive: update walfs"},
 	{index.ErrCorrupt, ui.Failed, "walfs check --repair makes a new index from the network, or from a local copy, and keeps what is staged"},
 	{embedded.ErrLocked, ui.InUse, "the network belongs to a drive that is mounted: unmount that first"},
+	{localnet.ErrTakenOver, ui.Failed, "the drive was restored from its node folders to another state folder: use that one; what was not certified here is still in this one's staging folder"},
 	{control.ErrInUse, ui.InUse, ""},
 	{exec.ErrNotFound, ui.Failed, "mounting without being root needs fusermount3: sudo apt-get install fuse3"},
 	{seal.ErrWrongKey, ui.WrongKey, ""},
@@ -52,6 +55,7 @@ var meanings = []struct {
 	{seal.ErrPermissions, ui.WrongKey, "others may have read this file; if not, close it with chmod 600"},
 	{node.ErrUnavailable, ui.TooFewNodes, "walfs node list shows which nodes are down"},
 	{blobstore.ErrUnavailable, ui.TooFewNodes, "walfs node list shows which nodes are down"},
+	{keep.ErrCollected, ui.Failed, "without --at the newest state is restored; gc_grace says how long older ones are kept"},
 	{chain.ErrNoFunds, ui.Chain, ""},
 	{chain.ErrStaleVersion, ui.Chain, "another machine has taken this drive over with walfs restore"},
 }

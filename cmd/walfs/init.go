@@ -83,7 +83,7 @@ func (a *app) showMade(m madeDrive) error {
 	}
 	sealed := ""
 	if !m.Sealed {
-		sealed = "\n  sealed   no: who has the nodes' folders can read everything"
+		sealed = "\n  sealed   no: " + openToAll
 	}
 	return a.Print("made a drive on this machine\n  state    %s\n  nodes    %d, in %s\n  keys     %s and %s,\n           %s%s\n"+
 		"Copy the key files to another place: without them nobody can read the drive.\n"+
@@ -189,7 +189,7 @@ func beginBirth(h home, o initOptions) (birth, error) {
 // fund makes the network, pays play money into the wallet, makes the index, and registers
 // the anchor on the ledger. It returns the number of nodes.
 func (a *app) fund(ctx context.Context, h home, c config, b birth, k keys) (nodes int, err error) {
-	net, err := c.openNetwork(ctx, h, a.Logger())
+	net, err := c.openNetwork(ctx, h, k, a.Logger())
 	if err != nil {
 		return 0, err
 	}

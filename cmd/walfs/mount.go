@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,9 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 	if err := checkFUSE(fuseDevice); err != nil {
 		return err
 	}
+	if err := checkOptions(o.options, fuseConf, os.Geteuid()); err != nil {
+		return err
+	}
 	if dir, err = prepareMountPoint(dir, h, c); err != nil {
 		return err
 	}
@@ -73,6 +77,8 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 		if err := a.result("init", made, func() error { return a.showMade(made) }); err != nil {
 			return err
 		}
+	} else if h.keysAtRisk(c) {
+		a.Note("the keys were never exported, and would be lost with this machine: %s key export --out DIR, or --sheet FILE", a.self)
 	}
 	if o.background {
 		return a.background(ctx, h, c, dir, o)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -135,6 +136,19 @@ func checkFUSE(device string) error {
 		return fmt.Errorf("look for FUSE: %w", err)
 	}
 	return f.Close()
+}
+
+// checkOptions refuses, before anything is made, what fusermount3 would refuse in the end.
+func checkOptions(options []string, conf string, uid int) error {
+	if uid == 0 || !slices.Contains(options, "allow_other") {
+		return nil
+	}
+	allowed, err := allowsOther(conf)
+	if err == nil && !allowed {
+		err = ui.Errorf(ui.Failed, "-o allow_other: %s does not let users open their mounts to others", conf).
+			WithHint("echo user_allow_other | sudo tee -a %s", conf)
+	}
+	return err
 }
 
 // clearDead unmounts what a killed walfs left at dir, as often as it lies there.

@@ -134,3 +134,32 @@ func TestCheckFUSE(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What fusermount3 would refuse is refused before a drive is made.
+func TestCheckOptions(t *testing.T) {
+	dir := t.TempDir()
+	open, closed := filepath.Join(dir, "open"), filepath.Join(dir, "closed")
+	for file, text := range map[string]string{open: "# as root says\nuser_allow_other\n", closed: "#user_allow_other\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name    string
+		options []string
+		conf    string
+		uid     int
+		refused bool
+	}{
+		{"root", []string{"allow_other"}, closed, 0, false},
+		{"no such option", []string{"ro"}, closed, 1000, false},
+		{"allowed", []string{"ro", "allow_other"}, open, 1000, false},
+		{"not allowed", []string{"ro", "allow_other"}, closed, 1000, true},
+		{"no settings", []string{"allow_other"}, filepath.Join(dir, "none"), 1000, true},
+	}
+	for _, tt := range tests {
+		if err := checkOptions(tt.options, tt.conf, tt.uid); (err != nil) != tt.refused {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (a *app) rebuildIndex(ctx context.Context, h home, s *showing) (err error) 
 
 // network opens the network for a rebuild. That it cannot be opened is no error: there may be a copy.
 func (a *app) network(ctx context.Context, h home, c config, k keys, cfg *keep.RebuildConfig) (close func() error, err error) {
-	net, err := c.openNetwork(ctx, h, a.Logger())
+	net, err := c.openNetwork(ctx, h, k, a.Logger())
 	if err != nil {
 		cfg.Network = fmt.Errorf("open the network: %w", err)
 		return func() error { return nil }, nil

@@ -95,6 +95,16 @@ func (r *room) get() drivefs.Space {
 	return space
 }
 
+// left returns how many bytes may still be staged, 0 when that is not known.
+func (r *room) left() int64 {
+	if err := r.refresh(context.Background(), roomStale); err != nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(0, r.spare-r.taken)
+}
+
 func (r *room) wake() {
 	select {
 	case r.kick <- struct{}{}:

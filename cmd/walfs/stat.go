@@ -27,6 +27,7 @@ type fileStat struct {
 	Extents  []fileExtent `json:"extents"`
 	EndEpoch walrus.Epoch `json:"end_epoch"` // 0: nothing is paid for yet
 	Error    string       `json:"error,omitempty"`
+	Sealed   bool         `json:"sealed"` // else the blobs hold plain bytes
 }
 
 // fileExtent is a range of the published content. In a sealed blob the bytes at BlobOffset are ciphertext.
@@ -98,7 +99,7 @@ func (d *drive) answerStat(ctx context.Context, args statArgs, _ func(any) error
 		return fileStat{}, err
 	}
 	s := fileStat{
-		Path: string(args.Path), Inode: uint64(attr.Ino), State: string(at.State), Size: attr.Size,
+		Path: string(args.Path), Inode: uint64(attr.Ino), State: string(at.State), Sealed: !d.about.Plain, Size: attr.Size,
 		Extents: []fileExtent{}, EndEpoch: at.EndEpoch, Error: at.Error,
 	}
 	for _, e := range at.Extents {
@@ -121,6 +122,9 @@ func (a *app) showStat(s fileStat) error {
 	err := a.Print("%s  %s  %s", ui.Clean(s.Path), s.State, ui.Size(s.Size))
 	if s.EndEpoch != 0 {
 		err = errors.Join(err, a.Print("paid for until epoch %d", s.EndEpoch))
+	}
+	if !s.Sealed {
+		err = errors.Join(err, a.Print("not sealed: %s", openToAll))
 	}
 	if s.Error != "" {
 		err = errors.Join(err, a.Print("last error: %s", ui.Clean(s.Error)))

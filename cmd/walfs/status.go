@@ -32,6 +32,7 @@ type status struct {
 	PendingJobs     int          `json:"pending_jobs"`
 	Segments        int          `json:"pending_segments"`
 	Generation      uint64       `json:"generation"`
+	GarbageBytes    int64        `json:"garbage_bytes"` // condemned, on the nodes
 	Blobs           int          `json:"blobs"`
 	CacheBytes      int64        `json:"cache_bytes"`
 	CopiesBytes     int64        `json:"copies_bytes"`
@@ -44,8 +45,10 @@ type status struct {
 	KeysExported    bool         `json:"keys_exported"`
 	IndexCopy       string       `json:"index_copy,omitempty"` // when the newest local copy was made, as RFC 3339
 	IndexCopies     int          `json:"index_copies"`
-	LastError       string       `json:"last_error,omitempty"`
-	Problems        []string     `json:"problems"`
+	KeysAtRisk      bool         `json:"keys_at_risk"` // what opens them lies in the state folder alone
+	spread
+	LastError string   `json:"last_error,omitempty"`
+	Problems  []string `json:"problems"`
 }
 
 // nodeStatus is a storage node in status and node list.
@@ -62,7 +65,8 @@ type nodeStatus struct {
 	// blob/axis/index; axis 2 is metadata. At most maxListed of each.
 	BadSlivers []string `json:"bad_slivers,omitempty"`
 	Dir        string   `json:"dir"`
-	Scrubbed   string   `json:"scrubbed,omitempty"` // when all of it was last read and checked, as RFC 3339
+	Scrubbed   string   `json:"scrubbed,omitempty"`   // when all of it was last read and checked, as RFC 3339
+	Log        string   `json:"ledger_log,omitempty"` // why its copy of the ledger is not whole
 	healing
 }
 
@@ -98,7 +102,6 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		PendingJobs: at.Jobs, Segments: at.InFlight, Generation: at.Generation, LastError: at.LastError,
 		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
 	}
-	s.KeysExported = d.home.keysExported()
 	copies, err := keep.ListBackups(d.home.backups())
 	if err != nil {
 		return s, err
@@ -106,6 +109,7 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	if s.IndexCopies = len(copies); len(copies) > 0 {
 		s.IndexCopy = timeOf(copies[0].Time)
 	}
+	s.KeysExported, s.KeysAtRisk = d.home.keysExported(), d.home.keysAtRisk(d.config)
 	where := d.mounted()
 	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
 	if where.readOnly != nil {
@@ -119,15 +123,28 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	}
 	s.FreeBytes = d.room.get().Free
 	s.addNodes(d.nodes())
+	s.spread = spreadOf(s.Nodes, deviceOf)
 	paid, err := d.index.Stored(ctx)
 	if err != nil {
 		return s, err
 	}
 	s.NearestEndEpoch = paid.NearestEnd
+	condemned, err := d.index.Condemned(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, c := range condemned {
+		if n, err := d.blobs.Geometry().EncodedSize(c.Size); err == nil {
+			s.GarbageBytes += int64(n)
+		}
+	}
 	d.addLedger(ctx, &s)
 	d.addProblems(&s)
 	return s, nil
 }
+
+// garbageShare is the part of what is stored from which on garbage is worth a line.
+const garbageShare = 10
 
 func (s *status) addNodes(all []nodeStatus) {
 	s.Nodes = all
@@ -152,6 +169,9 @@ func newNodeStatus(n embedded.NodeStatus) nodeStatus {
 	for _, bad := range n.BadSlots[:min(len(n.BadSlots), maxListed)] {
 		s.BadSlivers = append(s.BadSlivers, bad.ID.String())
 	}
+	if n.Log != nil {
+		s.Log = n.Log.Error()
+	}
 	return s
 }
 
@@ -173,6 +193,7 @@ func (d *drive) addLedger(ctx context.Context, s *status) {
 	}
 	s.Epoch = state.Epoch
 	s.Problems = append(s.Problems, d.renewer.Problems()...)
+	s.Problems = append(s.Problems, d.collector.Problems()...)
 	if looked := d.renewer.Found().Epoch != 0; !looked && s.NearestEndEpoch != 0 && s.NearestEndEpoch <= s.Epoch {
 		s.Problems = append(s.Problems, fmt.Sprintf("storage of some data ended in epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch))
 	}
@@ -197,6 +218,9 @@ func (d *drive) addProblems(s *status) {
 		}
 		if n.BadSlots > 0 {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s has %d damaged slivers: %s", n.Name, n.BadSlots, firstOf(n.BadSlivers)))
+		}
+		if n.Log != "" && n.State == "up" {
+			s.Problems = append(s.Problems, fmt.Sprintf("%s has no whole copy of the ledger: %s", n.Name, n.Log))
 		}
 		if text := n.problem(); text != "" {
 			s.Problems = append(s.Problems, n.Name+" "+text)
@@ -231,6 +255,9 @@ func (d *drive) addProblems(s *status) {
 	}
 }
 
+// openToAll says what it means that a drive is not sealed.
+const openToAll = "who has the nodes' folders can read everything"
+
 func (a *app) showStatus(s status) error {
 	where := "not mounted"
 	if s.Mounted {
@@ -251,13 +278,19 @@ func (a *app) showStatus(s status) error {
 	}
 	row("drive", "%s, %s", s.Drive, where)
 	row("state", "%s", s.Home)
+	if !s.Sealed {
+		row("sealed", "no: %s", openToAll)
+	}
 	row("dirty", "%s", ui.Size(s.DirtyBytes))
 	row("staged", "%s, safe on this machine; %d files wait", ui.Size(s.StagedBytes), s.PendingJobs)
 	row("storing", "%s in %s under way", ui.Size(s.StoringBytes), blobs(s.Segments))
 	row("certified", "%s in %s, %s on the nodes", ui.Size(s.CertifiedBytes), blobs(s.Blobs), ui.Size(s.StoredBytes))
+	if s.GarbageBytes*garbageShare > s.StoredBytes {
+		row("garbage", "%s on the nodes that no file needs, kept for older states of the drive", ui.Size(s.GarbageBytes))
+	}
 	row("local", "%s of clean copies and %s of slivers, budget %s", ui.Size(s.CopiesBytes), ui.Size(s.CacheBytes), ui.Size(s.CacheBudget))
 	row("room", "%s", ui.Size(s.FreeBytes))
-	row("nodes", "%d of %d up, on this machine only: not a backup", up, len(s.Nodes))
+	row("nodes", "%d of %d up, %s", up, len(s.Nodes), s.spread.text())
 	for _, n := range s.Nodes {
 		if text := n.text(); text != "" {
 			row(n.Name, "%s", text)
@@ -271,7 +304,7 @@ func (a *app) showStatus(s status) error {
 	if s.IndexCopy != "" {
 		row("index", "copied on %s; %d copies are kept", s.IndexCopy, s.IndexCopies)
 	}
-	if !s.KeysExported {
+	if s.KeysAtRisk {
 		row("keys", "never exported: %s key export", a.self)
 	}
 	for _, problem := range s.Problems {

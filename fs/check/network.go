@@ -74,10 +74,22 @@ func (c *check) object(ctx context.Context, r index.SegmentRow, o chain.OwnedObj
 	return c.repair(f, "written down", func() error { return c.cfg.Index.Renewed(ctx, []uint64{r.Number}, o.EndEpoch) })
 }
 
-// isGone reports whether a segment was given up since the check began.
+// isGone reports whether a segment was given up since the check began, or is being deleted.
 func (c *check) isGone(ctx context.Context, number uint64) (bool, error) {
 	rows, err := c.cfg.Index.Segments(ctx, index.SegmentFilter{Number: number})
-	return len(rows) == 0, err
+	if err != nil || len(rows) == 0 {
+		return err == nil, err
+	}
+	deletions, err := c.cfg.Index.Deletions(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, d := range deletions {
+		if slices.ContainsFunc(d.Segments, func(s index.DeletedSegment) bool { return s.Number == number }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // certificate verifies a certificate of the committee of today; those of others cannot be.

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -49,6 +50,8 @@ type Committer struct {
 	drains   drains
 	rebuilds rebuilds
 	trouble  trouble
+	waiting  freight     // what is to be moved from other segments
+	wantFull atomic.Bool // a full snapshot is asked for
 }
 
 // New makes a committer of the drive in cfg.Index. Nothing happens before Recover and Run.
@@ -142,7 +145,14 @@ func (p *packer) pass(ctx context.Context) error {
 			}
 		}
 	}
-	return p.cut(ctx)
+	if err := p.loadCargo(ctx); err != nil {
+		return err
+	}
+	if err := p.cut(ctx); err != nil {
+		return err
+	}
+	p.delivered()
+	return nil
 }
 
 // take packs one file, or leaves it for later.

@@ -14,7 +14,8 @@ import (
 // cutTrailer asks the index for the trailer of the open segment. It returns nil
 // when neither content nor rows wait to be published.
 func (p *packer) cutTrailer(ctx context.Context) (*index.Trailer, []byte, error) {
-	if len(p.plain) == 0 && len(p.done) == 0 {
+	full := p.c.wantFull.Load()
+	if len(p.plain) == 0 && len(p.done) == 0 && !full {
 		if waiting, err := p.c.cfg.Index.Pending(ctx); err != nil || !waiting.Names {
 			return nil, nil, err
 		}
@@ -28,7 +29,7 @@ func (p *packer) cutTrailer(ctx context.Context) (*index.Trailer, []byte, error)
 	}
 	for {
 		flying := p.c.flights.count()
-		trailer, err := p.c.cfg.Index.CutTrailer(ctx, completed)
+		trailer, err := p.c.cfg.Index.CutTrailer(ctx, completed, p.moves...)
 		if errors.Is(err, index.ErrInFlight) {
 			if err := p.c.flights.below(ctx, index.MaxInFlight); err != nil {
 				return nil, nil, err
@@ -38,7 +39,8 @@ func (p *packer) cutTrailer(ctx context.Context) (*index.Trailer, []byte, error)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cut segment %d: %w", p.number, err)
 		}
-		if len(p.plain) == 0 && len(trailer.Names)+len(trailer.Inodes)+len(trailer.Contents) == 0 {
+		if len(p.plain) == p.moved && len(trailer.Names)+len(trailer.Inodes)+len(trailer.Contents) == 0 && (!full || trailer.Previous == 0) {
+			p.unload() // nothing of it is where it was any more
 			return nil, nil, nil
 		}
 		encoded, err := p.encode(ctx, trailer)
@@ -146,6 +148,9 @@ func (p *packer) commit(ctx context.Context, trailer *index.Trailer, encoded []b
 		return fmt.Errorf("commit segment %d: %w", p.number, err)
 	}
 	p.c.stage("after-commit")
+	if trailer.Full > 0 {
+		p.c.wantFull.Store(false)
+	}
 	p.c.drains.packed(p, trailer.Generation)
 	p.c.flights.launch(segments)
 	for _, par := range p.done {

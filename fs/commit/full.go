@@ -31,6 +31,7 @@ func (p *packer) encode(ctx context.Context, trailer *index.Trailer) ([]byte, er
 			return nil, err
 		}
 		trailer.Full = 0
+		p.c.wantFull.Store(false)
 		p.c.log.Warn("full snapshot is too long for the trailer", "op", "commit", "size", len(snapshot), "err", err)
 	}
 	return index.MarshalTrailer(trailer)
@@ -49,7 +50,7 @@ func (p *packer) fullOf(ctx context.Context, newest uint64) ([]byte, error) {
 	if after := p.c.cfg.Policy.FullAfter; after > 0 {
 		due = cost.Trailers > after
 	}
-	if !due {
+	if !due && !p.c.wantFull.Load() {
 		p.full = full{}
 		return nil, nil
 	}
@@ -66,4 +67,19 @@ func (p *packer) fullOf(ctx context.Context, newest uint64) ([]byte, error) {
 	p.full = full{generation, snapshot}
 	p.c.log.Info("full snapshot of the index", "op", "commit", "generation", generation, "size", len(snapshot), "instead", cost.Trailers)
 	return snapshot, nil
+}
+
+// StoreFull stores a full snapshot of the index, although a restore gains
+// little by it, and waits until the anchor covers it: what it stands for is
+// not needed any more then. Run must be running.
+func (c *Committer) StoreFull(ctx context.Context) error {
+	d := &drain{started: c.flights.retry()}
+	c.wantFull.Store(true)
+	if err := c.awaitPass(ctx, d, nil); err != nil {
+		return fmt.Errorf("store full snapshot: %w", err)
+	}
+	if err := c.awaitAnchor(ctx, d, c.flights.last(), nil); err != nil {
+		return fmt.Errorf("store full snapshot: %w", err)
+	}
+	return nil
 }

@@ -33,12 +33,15 @@ type packer struct {
 	draining bool   // files open for writing are taken too
 	rebuilt  uint64 // segments that were when the pass began, see rebuilds
 
-	number   uint64    // of the open segment; 0: none is open
-	plain    []byte    // its extent bytes so far
-	reserved int       // bytes that its trailer will need, estimated
-	done     []*parcel // the versions that it completes
-	open     *parcel   // the file being packed
-	full     full      // for its trailer
+	number   uint64       // of the open segment; 0: none is open
+	plain    []byte       // its extent bytes so far
+	reserved int          // bytes that its trailer will need, estimated
+	done     []*parcel    // the versions that it completes
+	open     *parcel      // the file being packed
+	full     full         // for its trailer
+	moves    []index.Move // ranges of other segments that were copied into it
+	moved    int          // bytes of them
+	cargo    []*cargo     // that this pass has taken
 
 	seen  map[index.Ino]bool // jobs that this pass need not look at again
 	left  leftover
@@ -72,6 +75,7 @@ func (p *packer) begin(ctx context.Context) error {
 // end closes the open segment, which is committed.
 func (p *packer) end() {
 	p.number, p.plain, p.reserved, p.done = 0, p.plain[:0], 0, nil
+	p.moves, p.moved = nil, 0
 	if p.open != nil {
 		p.open.start, p.open.fresh = 0, nil
 	}
@@ -275,6 +279,10 @@ func (p *packer) abandon() {
 		par.drop()
 	}
 	p.open, p.done = nil, nil
+	for _, l := range p.cargo {
+		l.land(errNotMoved)
+	}
+	p.cargo = nil
 }
 
 // fileError is trouble with one file that does not touch the others.

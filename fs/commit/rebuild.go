@@ -51,6 +51,9 @@ func (c *Committer) rebuild(ctx context.Context, number uint64, cause error) ([]
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", cause, err)
 	}
+	if err := c.collectMoved(ctx, material.Moved, s.plain[:s.data]); err != nil {
+		return nil, fmt.Errorf("make segment %d again, of which %w: %w", number, cause, err)
+	}
 	gaps, err := c.collect(ctx, &material, s.plain[:s.data])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", cause, err)

@@ -66,10 +66,23 @@ func (l *live) change() {
 	default:
 		l.files[name] = l.rewrite(name, old, fresh)
 	}
+	l.reap()
 	l.drain()
 	s, err := l.c.Status(ctx)
 	l.must(err)
 	l.moments = append(l.moments, moment{s.Generation, time.Now(), maps.Clone(l.files)})
+}
+
+// reap lets go of files that have no name any more.
+func (l *live) reap() {
+	l.Helper()
+	ctx := context.Background()
+	orphans, err := l.db.Orphans(ctx)
+	l.must(err)
+	for _, ino := range orphans {
+		_, err := l.db.Reap(ctx, ino)
+		l.must(err)
+	}
 }
 
 // rewrite writes over the begin of a file.

@@ -3,6 +3,7 @@ package keep_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -31,25 +32,30 @@ func (m *machine) kill() *broken {
 
 func (b *broken) path() string { return filepath.Join(b.dir, "index.db") }
 
-// spoil damages the last page of the database file that is not in its log.
+// spoil damages a page of the database file that is not in its log, and that no name or file needs.
 func (b *broken) spoil() {
 	b.Helper()
-	file, err := os.ReadFile(b.path())
+	dir := b.TempDir() // SQLite changes what it opens
+	for _, suffix := range []string{"", "-wal"} {
+		file, err := os.ReadFile(b.path() + suffix)
+		b.must(err)
+		b.must(os.WriteFile(filepath.Join(dir, "index.db"+suffix), file, 0o600))
+	}
+	db, err := sql.Open("sqlite3", filepath.Join(dir, "index.db"))
 	b.must(err)
+	var page int64
+	b.must(errors.Join(db.QueryRow("SELECT rootpage FROM sqlite_schema WHERE name = 'trash'").Scan(&page), db.Close()))
+	f, err := os.OpenFile(b.path(), os.O_RDWR, 0)
+	b.must(err)
+	_, err = f.WriteAt(bytes.Repeat([]byte{0xff}, 64), (page-1)*4096)
+	b.must(errors.Join(err, f.Close()))
 	log, err := os.ReadFile(b.path() + "-wal")
 	b.must(err)
-	logged := map[uint32]bool{}
 	for off := 32; off+24+4096 <= len(log); off += 24 + 4096 {
-		if bytes.Equal(log[off+8:off+16], log[16:24]) {
-			logged[binary.BigEndian.Uint32(log[off:])] = true
+		if bytes.Equal(log[off+8:off+16], log[16:24]) && int64(binary.BigEndian.Uint32(log[off:])) == page {
+			b.Fatal("the page is in the log")
 		}
 	}
-	page := uint32(len(file) / 4096)
-	for logged[page] {
-		page--
-	}
-	copy(file[(page-1)*4096:], bytes.Repeat([]byte{0xff}, 64))
-	b.must(os.WriteFile(b.path(), file, 0o600))
 }
 
 // rebuild makes the index anew.

@@ -24,6 +24,8 @@ var (
 	ErrBusy = errors.New("another machine is writing the drive")
 	// ErrNoGeneration reports that nothing as old as asked for is there.
 	ErrNoGeneration = errors.New("no generation is that old")
+	// ErrCollected reports an older generation of which segments were deleted since.
+	ErrCollected = errors.New("what is older was collected as garbage")
 )
 
 // RestoreConfig says which drive to restore, and where. Ledger, Blobs, Keys and Path are required.
@@ -114,6 +116,13 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 		return report, err
 	}
 	report.Generation, report.Time = r.up, r.time
+	if err := r.forgetCollected(ctx); err != nil {
+		return report, err
+	}
+	missing, err := r.missing(ctx)
+	if err != nil {
+		return report, err
+	}
 	highest, err := r.shelve()
 	if err != nil {
 		return report, err
@@ -123,6 +132,9 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 		return report, err
 	}
 	report.Generations, report.Inodes, report.Bytes, report.Problems = made.Generations, made.Inodes, made.Bytes, made.Problems
+	if missing > 0 {
+		report.Problems = append(report.Problems, fmt.Sprintf("%d blobs with content of then were collected: reading that fails", missing))
+	}
 	return report, r.reserve(ctx, highest)
 }
 

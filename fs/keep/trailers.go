@@ -39,6 +39,7 @@ type descent struct {
 	spool *os.File // encoded trailers
 	end   int64
 	list  []generation // newest first
+	full  bool         // a full snapshot was passed on the way down
 }
 
 // replayTo brings the replay up to the generation that the anchor names.
@@ -58,9 +59,13 @@ func (r *restore) replayTo(ctx context.Context, found anchor) (err error) {
 	}
 	for g := found.says.Generation; g > r.up; {
 		trailer, err := d.read(ctx, g)
+		if err != nil && d.collected(ctx, g) {
+			err = fmt.Errorf("%w: %w", ErrCollected, err)
+		}
 		if err != nil {
 			return fmt.Errorf("generation %d: %w", g, err)
 		}
+		d.full = d.full || trailer.Full > 0
 		if r.cfg.At.before(trailer) {
 			d.list = d.list[:0] // it is younger than what is asked for
 		} else if trailer.Full > 0 && r.up == 0 {
