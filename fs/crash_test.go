@@ -392,7 +392,7 @@ func TestDeletedAgain(t *testing.T) {
 	}
 	d.env = []string{"WALFS_TEST_BOOT=2"}
 	d.mount()
-	if want := "{Queued:1 Reaped:0 Shelved:0 Lost:0 Deleted:2}"; d.said != want {
+	if want := "{Queued:1 Reaped:0 Shelved:0 Lost:0 Deleted:2 Damaged:0}"; d.said != want {
 		t.Errorf("recovered %s, want %s", d.said, want)
 	}
 	for _, dir := range []string{"", "dir"} {
@@ -428,7 +428,7 @@ func TestLost(t *testing.T) {
 	must(t, os.Remove(files[0]))
 	must(t, os.WriteFile(filepath.Join(d.home, "staging", "files", "86", "99999.data"), []byte("whose?"), 0o600))
 	d.mount()
-	if want := "{Queued:1 Reaped:0 Shelved:1 Lost:1 Deleted:0}"; d.said != want {
+	if want := "{Queued:1 Reaped:0 Shelved:1 Lost:1 Deleted:0 Damaged:0}"; d.said != want {
 		t.Errorf("recovered %s, want %s", d.said, want)
 	}
 	lost := 0

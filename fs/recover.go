@@ -19,6 +19,7 @@ type Recovered struct {
 	Shelved int // staging files that no inode knows, moved to lost+found
 	Lost    int // files whose local bytes are gone and were the only ones
 	Deleted int // files that a power cut brought back in part, and that are deleted again
+	Damaged int // files whose block map is damaged: they cannot be read until they are repaired
 }
 
 // Recover brings staging and index together after a stop of any kind. Rebooted
@@ -199,6 +200,11 @@ func (r *recovery) look(ctx context.Context, attr index.Attr, files map[index.In
 	}
 	// What is not there is made, with nothing in it: the committer packs it as no change.
 	local, err := r.fs.cfg.Staging.File(ctx, attr.Ino, staging.Shape{Size: attr.PubSize, Mtime: attr.Mtime, Base: attr.PubSize})
+	if errors.Is(err, staging.ErrCorrupt) { // no reason to keep the others from their owner
+		r.fs.log.Error("block map is damaged", "op", "recover", "ino", uint64(attr.Ino), "err", err)
+		r.found.Damaged++
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -229,7 +229,7 @@ func (db *DB) shorten() error {
 	if db.closed {
 		return ErrClosed
 	}
-	if err := db.writer.script("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+	if err := db.checkpoint("TRUNCATE"); err != nil {
 		return fmt.Errorf("shorten log: %w", err)
 	}
 	return nil

@@ -60,6 +60,9 @@ var rules = []struct{ broken, sql string }{
 // Check looks for damage in the database file and for rows that contradict
 // each other, and describes what it finds. It reads everything.
 func (db *DB) Check(ctx context.Context) (problems []string, err error) {
+	if problems, err = db.rotten(); err != nil || len(problems) > 0 {
+		return problems, err
+	}
 	err = db.snapshot(func(c *conn) error {
 		err := c.query(`PRAGMA quick_check(20)`, func(r row) error {
 			if text := r.text(0); text != "ok" {

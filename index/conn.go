@@ -56,8 +56,11 @@ var errNoRow = errors.New("no row")
 const busyMillis = "10000"
 
 // openConn opens a connection to a database that may be created.
-func openConn(path string, pragmas ...string) (*conn, error) {
-	uri := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_mutex=no&_busy_timeout=" + busyMillis
+func openConn(path string, pragmas ...string) (*conn, error) { return openWith(path, "", pragmas...) }
+
+// openWith is openConn with further parameters of the URI, each with an & before it.
+func openWith(path, parameters string, pragmas ...string) (*conn, error) {
+	uri := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_mutex=no&_busy_timeout=" + busyMillis + parameters
 	raw, err := (&sqlite3.SQLiteDriver{}).Open(uri)
 	if err != nil {
 		return nil, mapError(err)

@@ -98,3 +98,6 @@ func HeadFrame(h FullHead) []byte {
 	e.fullHead(h)
 	return e.b
 }
+
+// CheckpointAt sets after how many pages the log is copied into the file.
+func (db *DB) CheckpointAt(pages int) { db.checkpointAt = pages }

@@ -23,6 +23,9 @@ type Config struct {
 	Now  func() time.Time
 	// Trash says whether files that are deleted or replaced can be had back.
 	Trash bool
+	// Strict: the machine has not stopped since the index was used, so that damage in its log is
+	// damage, and not what a power cut has left.
+	Strict bool
 }
 
 // DB is an open index. Its methods may be called concurrently; each is one
@@ -42,6 +45,10 @@ type DB struct {
 	lastDir pathOf        // in which something was deleted last
 	force   atomic.Uint64 // generation, see ForceNames
 	closed  bool
+
+	sums                  *sums // nil while the file is not known to be sound
+	commits               uint64
+	checkpointAt, retryAt int // pages of log, see grew
 
 	// barrierMu guards barrier, the requests that share the next FULL transaction.
 	barrierMu sync.Mutex

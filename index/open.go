@@ -44,14 +44,17 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 }
 
 func open(c Config, migrations []string) (_ *DB, err error) {
-	db := &DB{path: c.Path, log: c.Log, now: c.Now, trash: c.Trash, readers: make(chan *conn, readerCount), told: make(map[Ino]told)}
+	db := &DB{
+		path: c.Path, log: c.Log, now: c.Now, trash: c.Trash, checkpointAt: checkpointPages,
+		readers: make(chan *conn, readerCount), told: make(map[Ino]told),
+	}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
 	if db.now == nil {
 		db.now = time.Now
 	}
-	if err := createFile(c.Path); err != nil {
+	if err := createIndex(c.Path); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -59,10 +62,16 @@ func open(c Config, migrations []string) (_ *DB, err error) {
 			err = errors.Join(err, db.closeConns())
 		}
 	}()
-	if db.writer, err = openWriter(c.Path); err != nil {
+	if err := db.examine(c, len(migrations)+1); err != nil {
+		return nil, err
+	}
+	if err := db.useLog(); err != nil {
 		return nil, err
 	}
 	if err := db.prepareSchema(c.Path, migrations); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(db.sums.follow(), db.sums.fill()); err != nil {
 		return nil, err
 	}
 	if db.state, db.unclean, err = db.writer.loadState(); err != nil {
@@ -77,7 +86,23 @@ func open(c Config, migrations []string) (_ *DB, err error) {
 		db.readers <- r
 		db.pool++
 	}
-	return db, db.start()
+	if err := db.start(); err != nil {
+		return nil, err
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db, db.checkpoint("PASSIVE") // the file says from now on that it has a log
+}
+
+// createIndex makes an empty database file. Checksums of one that was there before it go.
+func createIndex(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	if err := os.Remove(path + sumsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return createFile(path)
 }
 
 // createFile makes an empty file that only its owner may read, durably.
@@ -100,11 +125,20 @@ func syncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// openWriter opens the connection that writes. Copying the log into the file
-// every 16 MiB instead of 4 spares writes of pages that change all the time.
+// openWriter opens the connection that writes. It copies the log into the file
+// only when it is told to, see checkpoint.
 func openWriter(path string) (*conn, error) {
-	return openConn(path, append(commonPragmas,
-		"journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 4096", "journal_size_limit = 67108864")...)
+	return openConn(path, append(commonPragmas, "synchronous = NORMAL", "wal_autocheckpoint = 0", "journal_size_limit = 67108864")...)
+}
+
+// useLog makes a database that has none use a log, which changes its first page.
+func (db *DB) useLog() error {
+	r, err := db.writer.one(`PRAGMA journal_mode`)
+	if err != nil || r.text(0) == "wal" {
+		return err
+	}
+	db.sums.forget(1)
+	return db.writer.script("PRAGMA journal_mode = WAL")
 }
 
 // prepareSchema creates the tables or brings them up to date.
@@ -123,10 +157,10 @@ func (db *DB) prepareSchema(path string, migrations []string) error {
 		return db.create(migrations)
 	case app != applicationID:
 		return fmt.Errorf("application %#x: %w", app, ErrCorrupt)
-	case version > newest:
-		return fmt.Errorf("version %d, at most %d: %w", version, newest, ErrNewer)
 	case version == newest:
 		return nil
+	case version < 1:
+		return fmt.Errorf("version %d: %w", version, ErrCorrupt)
 	}
 	return db.migrate(path, version, migrations)
 }
@@ -188,15 +222,6 @@ func (db *DB) migrate(path string, have int64, migrations []string) error {
 		return fmt.Errorf("migrate from version %d: %w", have, err)
 	}
 	db.log.Info("index migrated", "from", have, "copy", backup)
-	return nil
-}
-
-// Backup writes a consistent copy of the index, replacing an older one, so that
-// it appears whole. Nobody waits for it.
-func (db *DB) Backup(ctx context.Context, path string) error {
-	if err := copyTo(db.path, path); err != nil {
-		return fmt.Errorf("back up index: %w", err)
-	}
 	return nil
 }
 
@@ -267,14 +292,18 @@ func (db *DB) Close() error {
 	if db.closed {
 		return ErrClosed
 	}
-	err = errors.Join(err, db.writer.script("PRAGMA wal_checkpoint(TRUNCATE)"))
 	return errors.Join(err, db.closeConns())
 }
 
-// closeConns waits for readers and closes all connections. The caller holds mu, or is Open.
+// closeConns waits for readers and closes all connections. SQLite copies the log
+// into the file with the last one, so that this has to be done before. The
+// caller holds mu, or is Open.
 func (db *DB) closeConns() error {
 	db.closed = true
 	var errs []error
+	if db.writer != nil {
+		errs = append(errs, db.checkpoint("TRUNCATE"))
+	}
 	for range db.pool {
 		errs = append(errs, (<-db.readers).close())
 	}

@@ -162,14 +162,15 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// execute runs a statement on a database file.
+// execute runs a statement on a database file. The checksums of its pages go, as
+// those of a file that an older version wrote.
 func execute(path, statement string) error {
 	db, err := sql.Open("sqlite3", path)
 	if err != nil {
 		return err
 	}
 	_, err = db.Exec(statement)
-	return errors.Join(err, db.Close())
+	return errors.Join(err, db.Close(), os.RemoveAll(path+".sums"))
 }
 
 // TestMigration brings an index of version 1 to version 3 and keeps a copy of it.

@@ -65,7 +65,7 @@ func NewReplay(ctx context.Context, path string, d Drive) (*Replay, error) {
 
 // clear removes what an earlier replay left.
 func (r *Replay) clear() error {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
+	for _, suffix := range []string{"", "-wal", "-shm", sumsSuffix} {
 		if err := os.Remove(r.temporary + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -155,6 +155,12 @@ func (r *Replay) close(a AnchorState) error {
 		return err
 	}
 	r.db = nil
+	// The checksums are made anew when the index is opened under its name.
+	for _, path := range []string{r.temporary, r.path} {
+		if err := os.Remove(path + sumsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
 	return appear(r.temporary, r.path)
 }
 

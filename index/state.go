@@ -80,6 +80,24 @@ const (
 
 // loadState reads the counters. It counts inodes, bytes and trash if the last user did not.
 func (c *conn) loadState() (s state, unclean bool, err error) {
+	s, unclean, err = c.loadCounters()
+	if err != nil || !unclean {
+		return s, unclean, err
+	}
+	r, err := c.one(`SELECT count(*), sum(CASE WHEN mode & 61440 = 32768 THEN size END) FROM inodes`)
+	if err != nil {
+		return s, true, err
+	}
+	s.inodes, s.bytes = r.int(0), r.int(1)
+	if r, err = c.one(`SELECT count(*), sum(CASE WHEN target IS NULL THEN size END) FROM trash`); err != nil {
+		return s, true, err
+	}
+	s.trashed, s.trashedBytes = r.int(0), r.int(1)
+	return s, true, nil
+}
+
+// loadCounters reads what is stored. Inodes, bytes and trash are missing when it is unclean.
+func (c *conn) loadCounters() (s state, unclean bool, err error) {
 	for key, field := range map[string]*uint64{
 		metaOpen: &s.open, metaPacked: &s.packed, metaLast: &s.last, metaAnchored: &s.anchored,
 		metaIno: &s.inoLimit, metaCookie: &s.cookieLimit, metaTrashPassed: &s.passed,
@@ -96,15 +114,6 @@ func (c *conn) loadState() (s state, unclean bool, err error) {
 		return s, false, err
 	}
 	if clean == 0 {
-		r, err := c.one(`SELECT count(*), sum(CASE WHEN mode & 61440 = 32768 THEN size END) FROM inodes`)
-		if err != nil {
-			return s, true, err
-		}
-		s.inodes, s.bytes = r.int(0), r.int(1)
-		if r, err = c.one(`SELECT count(*), sum(CASE WHEN target IS NULL THEN size END) FROM trash`); err != nil {
-			return s, true, err
-		}
-		s.trashed, s.trashedBytes = r.int(0), r.int(1)
 		return s, true, nil
 	}
 	for key, field := range map[string]*int64{

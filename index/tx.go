@@ -135,6 +135,7 @@ func (db *DB) commit(group []*request) {
 		r.err = errs[i]
 	}
 	db.adopt(tx)
+	db.grew()
 }
 
 // adopt makes the transaction's state the index's.

@@ -46,6 +46,7 @@ var floors = map[string]float64{
 
 	"blobstore/embedded": 5,
 	"fs":                 5,
+	"fs/check":           5,
 	"fs/commit":          5,
 	"fs/keep":            5,
 

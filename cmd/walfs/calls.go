@@ -28,6 +28,7 @@ const (
 	opTrashList   = "trash.list"
 	opUntrash     = "trash.restore"
 	opTrashEmpty  = "trash.empty"
+	opCheck       = "check"
 	opCollect     = "gc"
 	opUsage       = "du"
 	opUmount      = "umount"
@@ -51,6 +52,7 @@ func (d *drive) calls() map[string]control.Handler {
 		opTrashList:   answer(d.answerTrashList),
 		opUntrash:     answer(d.answerUntrash),
 		opTrashEmpty:  answer(d.answerTrashEmpty),
+		opCheck:       answer(d.answerCheck),
 		opCollect:     answer(d.answerCollect),
 		opUsage:       answer(d.answerUsage),
 	}
@@ -112,13 +114,18 @@ func (a *app) reach(ctx context.Context, h home, work bool) (*line, error) {
 			return nil, errors.Join(err, d.Close())
 		}
 	}
+	return d.line(func() error { return errors.Join(stop(), d.Close()) }), nil
+}
+
+// line returns a line to a drive that this process has opened.
+func (d *drive) line(close func() error) *line {
 	calls := d.calls()
 	return &line{
 		call: func(ctx context.Context, op string, args any, onEvent func(json.RawMessage), result any) error {
 			return callHere(ctx, calls[op], args, onEvent, result)
 		},
-		close: func() error { return errors.Join(stop(), d.Close()) },
-	}, nil
+		close: close,
+	}
 }
 
 // work brings the drive to where it was left and lets it commit until stop is called.

@@ -37,6 +37,8 @@ type config struct {
 	FsyncTimeout span     `toml:"fsync_timeout,omitempty"`   // of -o fsync=certified, while nothing is certified
 	Retention    *span    `toml:"trash_retention,omitempty"` // of deleted files; 0: none is kept
 	Grace        span     `toml:"gc_grace,omitempty"`        // between condemned and deleted; default 7 days
+	ScrubEvery   span     `toml:"scrub_every,omitempty"`     // from one scrub of a node to the next; negative: never
+	ScrubRate    byteSize `toml:"scrub_rate,omitempty"`      // bytes that a scrub reads in a second
 }
 
 // byteSize is a size in bytes, "512MiB" or "20GB" in text.
@@ -136,6 +138,8 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_FSYNC_TIMEOUT", c.FsyncTimeout.Set)
 	set("WALFS_TRASH_RETENTION", func(s string) error { c.Retention = new(span); return c.Retention.Set(s) })
 	set("WALFS_GC_GRACE", c.Grace.Set)
+	set("WALFS_SCRUB_EVERY", c.ScrubEvery.Set)
+	set("WALFS_SCRUB_RATE", c.ScrubRate.Set)
 	return err
 }
 

@@ -161,6 +161,7 @@ func (x *examination) open(ctx context.Context, h home) {
 		x.staleMounts(s.Drive)
 		x.nodes(s)
 		x.expiry(s)
+		x.backup(s)
 		for _, problem := range s.Problems {
 			x.warn("drive", "walfs status shows more", "%s", problem)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
@@ -20,7 +21,7 @@ func (d *drive) answerIndexCheck(ctx context.Context, _ nothing, _ func(any) err
 
 func (x *examination) index(found indexHealth) {
 	for _, problem := range found.Problems {
-		x.add(failing, "index", problem, "walfs restore rebuilds the index from the network in a new state folder")
+		x.add(failing, "index", problem, "walfs check --repair puts right what it can, and says what else can be done")
 	}
 	if len(found.Problems) == 0 {
 		x.ok("index", "sound")
@@ -35,6 +36,24 @@ func (x *examination) mount(s status) {
 		x.ok("mount", "mounted at %s", s.Mountpoint)
 	default:
 		x.ok("mount", "not mounted")
+	}
+}
+
+// copyAge is how old the newest copy of the index may be: a drive that is not
+// mounted for days makes none.
+const copyAge = 8 * 24 * time.Hour
+
+// backup tells how old the newest copy of the index is.
+func (x *examination) backup(s status) {
+	const hint = "a mounted drive makes one a day, if the disk has room"
+	made, err := time.Parse(time.RFC3339, s.IndexCopy)
+	switch {
+	case s.IndexCopy == "" || err != nil:
+		x.ok("index copy", "none yet; a mounted drive makes one a day")
+	case time.Since(made) > copyAge:
+		x.warn("index copy", hint, "the newest local copy of the index is of %s", s.IndexCopy)
+	default:
+		x.ok("index copy", "the newest of %d is of %s", s.IndexCopies, s.IndexCopy)
 	}
 }
 

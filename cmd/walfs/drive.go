@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -46,9 +45,12 @@ type drive struct {
 	renewer   *keep.Renewer
 	trash     *keep.Trash
 	fsys      *drivefs.FS // once recovered
+	backups   *keep.Backups
+	scrubber  *keep.Scrubber
 	collector *keep.Collector
 	room      *room
-	budget    int64 // for cache and clean copies together
+	found     drivefs.Recovered // by recover
+	budget    int64             // for cache and clean copies together
 
 	mounted func() mounting
 	lost    atomic.Bool // another machine has taken the drive over
@@ -131,7 +133,14 @@ func (d *drive) lock(ctx context.Context) error {
 }
 
 func (d *drive) openIndex(ctx context.Context) (err error) {
-	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log, Trash: d.config.trashes()}); err != nil {
+	if err := errors.Join(keep.FinishRebuild(d.home.index()), d.home.missing()); err != nil {
+		return err
+	}
+	rebooted, err := d.home.rebooted()
+	if err != nil {
+		return err
+	}
+	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log, Trash: d.config.trashes(), Strict: !rebooted}); err != nil {
 		return fmt.Errorf("open index: %w", err)
 	}
 	d.onClose(d.index.Close)
@@ -220,6 +229,10 @@ func (d *drive) openCommitter(ctx context.Context) (err error) {
 		Index: d.index, Ledger: d.ledger, Ahead: commit.DefaultEpochs, Log: d.log,
 		May: func() bool { return !d.lost.Load() },
 	})
+	d.scrubber = keep.NewScrubber(keep.ScrubConfig{
+		Healer: d.healer, Nodes: d.net.Up, Path: d.home.scrubs(), Every: time.Duration(d.config.ScrubEvery), Rate: int64(d.config.ScrubRate), Log: d.log,
+	})
+	d.backups = keep.NewBackups(keep.BackupConfig{Index: d.index, Dir: d.home.backups(), Log: d.log})
 	if d.room, err = newRoom(d); err != nil {
 		return err
 	}
@@ -252,7 +265,8 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
 	d.fsys = fsys
-	d.log.Info("recovered", "op", "recover", "queued", found.Queued, "reaped", found.Reaped, "shelved", found.Shelved, "lost", found.Lost)
+	d.found = found
+	d.log.Info("recovered", "op", "recover", "queued", found.Queued, "reaped", found.Reaped, "shelved", found.Shelved, "lost", found.Lost, "damaged", found.Damaged)
 	if err := d.committer.Recover(ctx); err != nil {
 		return nil, err
 	}
@@ -262,16 +276,16 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 // boot reports whether the machine may have lost what was not synced to disk since the
 // drive was recovered last. Only booted forgets it, so that a crash in between does not.
 func (d *drive) boot(ctx context.Context) (rebooted bool, err error) {
+	before, err := d.home.rebooted()
+	if err != nil {
+		return false, err
+	}
 	now, err := bootID()
 	if err != nil {
 		return false, err
 	}
-	before, err := os.ReadFile(d.home.boot())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("look up the last boot: %w", err)
-	}
 	rebooted, err = d.index.Boot(ctx, now)
-	return rebooted || string(before) != now, err
+	return rebooted || before, err
 }
 
 func (d *drive) booted() error {
@@ -300,6 +314,8 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.copies.Run(ctx) })
 	group.Go(func() error { return d.renewer.Run(ctx) })
 	group.Go(func() error { return d.trash.Run(ctx) })
+	group.Go(func() error { return d.backups.Run(ctx) })
+	group.Go(func() error { return d.scrubber.Run(ctx) })
 	group.Go(func() error { return d.collector.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error {

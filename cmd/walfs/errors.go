@@ -45,7 +45,7 @@ var meanings = []struct {
 }{
 	{index.ErrNoDrive, ui.NoDrive, "walfs mount DIR makes a drive; --home or WALFS_HOME names another state folder"},
 	{index.ErrNewer, ui.Failed, "a newer walfs has used this drive: update walfs"},
-	{index.ErrCorrupt, ui.Failed, "the index is damaged: walfs restore rebuilds it from the network in a new state folder"},
+	{index.ErrCorrupt, ui.Failed, "walfs check --repair makes a new index from the network, or from a local copy, and keeps what is staged"},
 	{embedded.ErrLocked, ui.InUse, "the network belongs to a drive that is mounted: unmount that first"},
 	{localnet.ErrTakenOver, ui.Failed, "the drive was restored from its node folders to another state folder: use that one; what was not certified here is still in this one's staging folder"},
 	{control.ErrInUse, ui.InUse, ""},

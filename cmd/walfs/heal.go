@@ -8,6 +8,7 @@ import (
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
 )
 
 // healing is what a node lacks and what is done about it, in status and node list. Counts
@@ -26,6 +27,7 @@ type healing struct {
 // nodes returns the state of all nodes, with how they are healed.
 func (d *drive) nodes() []nodeStatus {
 	healed, _ := d.healer.Status()
+	scrubs := d.scrubber.Status()
 	var all []nodeStatus
 	for _, n := range d.net.Nodes() {
 		s := newNodeStatus(n)
@@ -33,6 +35,9 @@ func (d *drive) nodes() []nodeStatus {
 			s.healing = newHealing(healed[i])
 		}
 		s.Lacking = n.Lacking
+		if i := slices.IndexFunc(scrubs, func(p keep.NodeScrub) bool { return p.Name == n.Name }); i >= 0 {
+			s.Scrubbed = timeOf(scrubs[i].Ended)
+		}
 		all = append(all, s)
 	}
 	return all

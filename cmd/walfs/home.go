@@ -29,6 +29,8 @@ func (h home) lock() string     { return filepath.Join(h.dir, "lock") }
 func (h home) log() string      { return filepath.Join(h.dir, "walfs.log") }
 func (h home) boot() string     { return filepath.Join(h.dir, "boot") }
 func (h home) birth() string    { return filepath.Join(h.dir, "init.json") }
+func (h home) scrubs() string   { return filepath.Join(h.dir, "scrub.json") }
+func (h home) backups() string  { return filepath.Join(h.dir, "backups") } // copies of the index
 func (h home) exported() string { return filepath.Join(h.dir, "exported.json") }
 
 // cache lies under the XDG cache folder, or in a home that was given, where a

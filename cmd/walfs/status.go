@@ -11,6 +11,7 @@ import (
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
 )
 
 // status is what walfs status prints. Sizes are in bytes; those by state are of files.
@@ -44,6 +45,8 @@ type status struct {
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
 	Balance         uint64       `json:"wal_balance_frost"`
 	KeysExported    bool         `json:"keys_exported"`
+	IndexCopy       string       `json:"index_copy,omitempty"` // when the newest local copy was made, as RFC 3339
+	IndexCopies     int          `json:"index_copies"`
 	KeysAtRisk      bool         `json:"keys_at_risk"` // what opens them lies in the state folder alone
 	spread
 	LastError string   `json:"last_error,omitempty"`
@@ -64,6 +67,7 @@ type nodeStatus struct {
 	// blob/axis/index; axis 2 is metadata. At most maxListed of each.
 	BadSlivers []string `json:"bad_slivers,omitempty"`
 	Dir        string   `json:"dir"`
+	Scrubbed   string   `json:"scrubbed,omitempty"`   // when all of it was last read and checked, as RFC 3339
 	Log        string   `json:"ledger_log,omitempty"` // why its copy of the ledger is not whole
 	healing
 }
@@ -99,6 +103,13 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		Files: usage.Inodes, DirtyBytes: at.Dirty, StagedBytes: at.Staged, StoringBytes: at.Storing, CertifiedBytes: at.Certified,
 		PendingJobs: at.Jobs, Segments: at.InFlight, Generation: at.Generation, LastError: at.LastError,
 		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
+	}
+	copies, err := keep.ListBackups(d.home.backups())
+	if err != nil {
+		return s, err
+	}
+	if s.IndexCopies = len(copies); len(copies) > 0 {
+		s.IndexCopy = timeOf(copies[0].Time)
 	}
 	s.KeysExported, s.KeysAtRisk = d.home.keysExported(), d.home.keysAtRisk(d.config)
 	where := d.mounted()
@@ -219,6 +230,16 @@ func (d *drive) addProblems(s *status) {
 			s.Problems = append(s.Problems, n.Name+" "+text)
 		}
 	}
+	if n := d.found.Damaged; n > 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("%d files could not be read when the drive was opened, since the maps of their local blocks are damaged: walfs check names them", n))
+	}
+	if n := d.found.Lost; n > 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("local content of %d files that was not certified was gone when the drive was opened: walfs check names them", n))
+	}
+	if n := d.found.Shelved; n > 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("local content of %d files that the index does not know was moved to %s", n, d.staging.Lost()))
+	}
+	s.Problems = append(append(s.Problems, d.backups.Problems()...), d.scrubber.Problems()...)
 	g := walrus.Geometry{Shards: shards}
 	switch {
 	case up < g.SourcePrimary():
@@ -286,6 +307,9 @@ func (a *app) showStatus(s status) error {
 		row("epoch", "%d", s.Epoch)
 	} else {
 		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
+	}
+	if s.IndexCopy != "" {
+		row("index", "copied on %s; %d copies are kept", s.IndexCopy, s.IndexCopies)
 	}
 	if s.KeysAtRisk {
 		row("keys", "never exported: %s key export", a.self)

@@ -38,6 +38,7 @@ type RestoreConfig struct {
 	Staging  *staging.Dir // what it holds goes to lost+found; nil: nothing is there
 	ReadOnly bool         // leave the drive to its writer: this machine must not write
 	At       At           // an older generation; needs ReadOnly
+	Writer   [16]byte     // this machine's new ID; zero: a random one
 	Log      *slog.Logger // nil means silent
 }
 
@@ -50,6 +51,7 @@ type At struct {
 // Report says what a restore brought back.
 type Report struct {
 	Drive       [16]byte
+	Writer      [16]byte  // who wrote the anchor before this
 	Generation  uint64    // the newest that was there
 	Generations int       // that were read; a full snapshot counts as one
 	Time        time.Time // when the newest was cut
@@ -95,14 +97,16 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 	if r.cfg.At != (At{}) && !r.cfg.ReadOnly {
 		return report, errors.New("an older generation can only be read")
 	}
-	if _, err := rand.Read(r.writer[:]); err != nil {
-		return report, err
+	if r.writer = r.cfg.Writer; r.writer == [16]byte{} {
+		if _, err := rand.Read(r.writer[:]); err != nil {
+			return report, err
+		}
 	}
 	found, err := r.findAnchor(ctx)
 	if err != nil {
 		return report, err
 	}
-	report.Drive = found.says.Drive
+	report.Drive, report.Writer = found.says.Drive, found.says.Writer
 	if err := r.begin(ctx, found); err != nil {
 		return report, err
 	}

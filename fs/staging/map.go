@@ -1,6 +1,7 @@
 package staging
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,8 +15,13 @@ import (
 // The header of a block map; the package comment has the layout.
 const (
 	mapMagic   = "WSMP"
-	mapVersion = 1
+	mapVersion = 2
 	mapHeader  = 64
+
+	// A map is a list of units, each with a checksum and written whole.
+	unitSize   = 64
+	unitBits   = 60 // bytes
+	unitBlocks = unitBits * 4
 
 	mapWhole = 1 << 0
 )
@@ -38,19 +44,28 @@ func (f *File) header() []byte {
 	return b
 }
 
-func (f *File) parseHeader(b []byte) error {
-	base := int64(binary.LittleEndian.Uint64(b[16:]))
+// parseHeader reads a header and returns its version, 1 or 2.
+func (f *File) parseHeader(b []byte) (version uint32, err error) {
+	base, version := int64(binary.LittleEndian.Uint64(b[16:])), binary.LittleEndian.Uint32(b[4:])
 	switch {
 	case string(b[:4]) != mapMagic, binary.LittleEndian.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli):
-		return fmt.Errorf("header: %w", ErrCorrupt)
-	case binary.LittleEndian.Uint32(b[4:]) != mapVersion:
-		return fmt.Errorf("version %d: %w", binary.LittleEndian.Uint32(b[4:]), ErrCorrupt)
+		return 0, fmt.Errorf("header: %w", ErrCorrupt)
+	case version != 1 && version != mapVersion:
+		return 0, fmt.Errorf("version %d: %w", version, ErrCorrupt)
 	case binary.LittleEndian.Uint64(b[8:]) != uint64(f.ino), base < 0:
-		return fmt.Errorf("header: %w", ErrCorrupt)
+		return 0, fmt.Errorf("header: %w", ErrCorrupt)
 	}
 	f.base, f.behind = min(base, f.size), base > f.size
 	f.whole = binary.LittleEndian.Uint32(b[24:])&mapWhole != 0
-	return nil
+	return version, nil
+}
+
+// unitSum is the checksum of a unit, over the inode, its number and its bits.
+func (f *File) unitSum(number int64, bits []byte) uint32 {
+	var place [16]byte
+	binary.LittleEndian.PutUint64(place[:], uint64(f.ino))
+	binary.LittleEndian.PutUint64(place[8:], uint64(number))
+	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, bits)
 }
 
 // createMap writes the map as it is in memory under a new name and puts it in
@@ -89,9 +104,18 @@ func (f *File) createMap() (err error) {
 	return nil
 }
 
+// writeBlocks writes the units that the blocks from..to-1 lie in. Units do not
+// cross pages, so that kill -9 leaves each as it was or as it is.
 func (f *File) writeBlocks(file *os.File, from, to int64) error {
-	b, off := f.blocks.encode(from, to)
-	_, err := f.d.disk.pwrite(file, b, mapHeader+off)
+	first, limit := from/unitBlocks, (to+unitBlocks-1)/unitBlocks
+	bits, _ := f.blocks.encode(first*unitBlocks, limit*unitBlocks)
+	b := make([]byte, 0, (limit-first)*unitSize)
+	for n := first; n < limit; n++ {
+		unit := bits[(n-first)*unitBits:][:unitBits]
+		b = append(b, unit...)
+		b = binary.LittleEndian.AppendUint32(b, f.unitSum(n, unit))
+	}
+	_, err := f.d.disk.pwrite(file, b, mapHeader+first*unitSize)
 	return err
 }
 
@@ -151,7 +175,7 @@ func (f *File) setBlocks(from, to int64, s state) error {
 		}
 		if err := f.writeBlocks(f.blockMap, from, end); err != nil {
 			f.blocks.decode(before, off)
-			_, werr := f.d.disk.pwrite(f.blockMap, before, mapHeader+off)
+			werr := f.writeBlocks(f.blockMap, from, end)
 			f.behind = f.behind || werr != nil
 			return err
 		}
@@ -168,37 +192,79 @@ func (f *File) loadMap() error {
 	} else if err != nil {
 		return err
 	}
-	if err := f.parseHeader(b); err != nil {
+	version, err := f.parseHeader(b)
+	if err != nil {
 		return err
 	}
+	load := f.loadUnits
+	if version == 1 {
+		load = f.loadPlain
+	}
+	if err := load(); err != nil {
+		return err
+	}
+	if version == mapVersion {
+		return f.dropBeyond(f.size)
+	}
+	f.blocks.set(blocksFor(f.size), max(blocksFor(f.size), f.blocks.end()), absent)
+	return f.createMap()
+}
+
+// eachStored calls do for each stretch of the map that is no hole, with what
+// stands there: multiples of step from the header on, but for the end.
+func (f *File) eachStored(step int64, do func(b []byte, off int64) error) error {
 	info, err := f.blockMap.Stat()
 	if err != nil {
 		return err
 	}
-	for off := int64(mapHeader); ; {
+	buf := make([]byte, step)
+	for off := int64(mapHeader); ; off += step {
 		if off, err = seek(f.blockMap, off, info.Size(), unix.SEEK_DATA); err != nil {
 			return err
 		}
 		if off >= info.Size() {
-			break
+			return nil
 		}
-		page := (off - mapHeader) / pageBytes
-		if err := f.loadPage(page); err != nil {
+		off -= (off - mapHeader) % step
+		n, err := f.blockMap.ReadAt(buf, off)
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		off = mapHeader + (page+1)*pageBytes
+		if err := do(buf[:n], off-mapHeader); err != nil {
+			return err
+		}
 	}
-	return f.dropBeyond(f.size)
 }
 
-func (f *File) loadPage(page int64) error {
-	b := make([]byte, pageBytes)
-	n, err := f.blockMap.ReadAt(b, mapHeader+page*pageBytes)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	f.blocks.decode(b[:n], page*pageBytes)
-	return nil
+// loadUnits reads the blocks of a map. A unit of zeros was never written.
+func (f *File) loadUnits() error {
+	var none [unitSize]byte
+	return f.eachStored(pageBytes, func(b []byte, off int64) error {
+		for ; len(b) > 0; off += unitSize {
+			n := off / unitSize
+			if len(b) < unitSize {
+				return fmt.Errorf("unit %d is cut off: %w", n, ErrCorrupt)
+			}
+			unit := b[:unitSize]
+			b = b[unitSize:]
+			if bytes.Equal(unit, none[:]) {
+				continue
+			}
+			if binary.LittleEndian.Uint32(unit[unitBits:]) != f.unitSum(n, unit[:unitBits]) {
+				return fmt.Errorf("unit %d: %w", n, ErrCorrupt)
+			}
+			f.blocks.decode(unit[:unitBits], n*unitBits)
+		}
+		return nil
+	})
+}
+
+// loadPlain reads the blocks of a map of version 1, which has no checksums.
+func (f *File) loadPlain() error {
+	return f.eachStored(pageBytes, func(b []byte, off int64) error {
+		f.blocks.decode(b, off)
+		return nil
+	})
 }
 
 // dropBeyond makes the blocks behind size absent.
@@ -211,9 +277,9 @@ func (f *File) dropBeyond(size int64) error {
 	if f.blockMap == nil {
 		return nil
 	}
-	err := f.d.disk.truncate(f.blockMap, mapHeader+(from+3)/4)
-	if err == nil && from%4 != 0 {
-		err = f.writeBlocks(f.blockMap, from-from%4, from)
+	err := f.d.disk.truncate(f.blockMap, mapHeader+(from+unitBlocks-1)/unitBlocks*unitSize)
+	if err == nil && from%unitBlocks != 0 {
+		err = f.writeBlocks(f.blockMap, from-1, from)
 	}
 	f.behind = f.behind || err != nil
 	return err

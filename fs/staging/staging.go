@@ -9,14 +9,18 @@
 //
 //	files/<bits 8 to 15 of ino, 2 hex>/<ino>.map, integers little-endian
 //	 0  4  "WSMP"
-//	 4  4  version 1
+//	 4  4  version 2
 //	 8  8  inode
 //	16  8  base: below it published content shows through blocks that are not held
 //	24  4  flags: 1 the data file is the whole content, holes included
 //	28 32  zero
 //	60  4  CRC32C of bytes 0 to 60
-//	64  …  two bits per block of 4096 bytes, the first block in the lowest:
-//	       0 not held, 1 held and clean, 2 held and dirty, 3 held, packed and not certified yet
+//	64  …  units of 64 bytes: 60 bytes with two bits per block of 4096 bytes, the first block
+//	       in the lowest, and CRC32C over inode, number of the unit (8 bytes each) and those 60;
+//	       zeros where nothing is held. A block is 0 not held, 1 held and clean, 2 held and
+//	       dirty, 3 held, packed and not certified yet
+//
+// Version 1 had the bits without units and checksums; it is rewritten when it is read.
 //
 // The map is written before a write is answered, in this order: blocks that
 // are held become dirty, the data is written, new blocks become held. So after

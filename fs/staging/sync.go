@@ -2,7 +2,9 @@ package staging
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 
 	"github.com/walfs/walfs/index"
 )
@@ -184,6 +186,9 @@ func (d *Dir) syncOne(ctx context.Context, ino index.Ino) (*index.Held, error) {
 		return nil, nil
 	}
 	f, ok, err := d.Lookup(ino)
+	if errors.Is(err, ErrCorrupt) {
+		return nil, d.syncDamaged(ino, p)
+	}
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -193,4 +198,21 @@ func (d *Dir) syncOne(ctx context.Context, ino index.Ino) (*index.Held, error) {
 		return nil, err
 	}
 	return &h, nil
+}
+
+// syncDamaged syncs a file whose block map is damaged: nobody can use it, and what
+// a barrier wrote down of it before stands. It must not keep others from being synced.
+func (d *Dir) syncDamaged(ino index.Ino, p *presence) error {
+	d.log.Error("block map is damaged", "op", "sync", "ino", uint64(ino))
+	f, err := os.Open(d.dataPath(ino))
+	if err != nil {
+		return fmt.Errorf("sync staging file %d: %w", ino, err)
+	}
+	if err := errors.Join(d.disk.sync(f), f.Close()); err != nil {
+		return fmt.Errorf("sync staging file %d: %w", ino, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p.unsynced = false
+	return nil
 }

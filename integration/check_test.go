@@ -1,0 +1,126 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestCheckStoresAnew loses so many slivers that content cannot be read any more, and has it
+// stored anew from the local copy.
+func TestCheckStoresAnew(t *testing.T) {
+	d := newDrive(t)
+	d.mount()
+	writeRandom(t, d.path("big"), 5<<20, 1)
+	writeRandom(t, d.path("small"), 20<<10, 2)
+	d.sync()
+	want := readTree(t, d.mnt)
+	if out := d.mustRun("check", "--read-data"); !strings.HasPrefix(out, "all is well; 5.0 MiB") {
+		t.Errorf("a sound drive: %s", out)
+	}
+	d.umount()
+	for i := range 8 {
+		for _, path := range d.nodeFiles(i) {
+			must(t, os.Remove(path))
+		}
+	}
+	must(t, os.RemoveAll(filepath.Join(d.home, "cache")))
+	d.mount()
+	out, _, code := d.run("check")
+	if code != 3 || !strings.Contains(out, "it cannot be read any more") {
+		t.Errorf("check: exit %d\n%s", code, out)
+	}
+	out, _, _ = d.run("check", "--repair")
+	if strings.Count(out, "the local copy is stored anew") == 0 {
+		t.Errorf("check --repair:\n%s", out)
+	}
+	d.sync()
+	d.umount()
+	d.forgetLocal()
+	d.mount()
+	diffTrees(t, "stored anew", want, readTree(t, d.mnt))
+	d.umount()
+}
+
+// TestCheckCopies damages clean local copies of which the index has hashes, and one of which it has none.
+func TestCheckCopies(t *testing.T) {
+	d := newDrive(t)
+	d.mount()
+	writeRandom(t, d.path("big"), 3<<20, 1)
+	writeRandom(t, d.path("tiny"), 3000, 2)
+	d.sync()
+	want := readTree(t, d.mnt)
+	d.umount()
+	damaged := 0
+	for _, path := range filesBelow(t, filepath.Join(d.home, "staging", "files"), ".data") {
+		info, err := os.Stat(path)
+		must(t, err)
+		b, err := os.ReadFile(path)
+		must(t, err)
+		b[len(b)/2] ^= 4
+		must(t, os.WriteFile(path, b, 0o600))
+		must(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
+		damaged++
+	}
+	must(t, os.WriteFile(filepath.Join(d.home, "staging", "files", "ff", "65535.data"), []byte("nobody's"), 0o600))
+	out, _, code := d.run("check", "--json")
+	bad := 0
+	for line := range bytes.Lines([]byte(out)) {
+		var f struct{ Type, Part, Kind, Path string }
+		must(t, json.Unmarshal(line, &f))
+		if f.Type == "finding" && f.Part == "copies" && f.Kind == "damage" && f.Path != "" {
+			bad++
+		}
+	}
+	if bad != damaged || damaged != 2 || code != 3 {
+		t.Errorf("%d of %d damaged copies are found, exit %d\n%s", bad, damaged, code, out)
+	}
+	if !strings.Contains(out, "the index did not know") {
+		t.Errorf("nothing is said of the file that no row knows:\n%s", out)
+	}
+	if out, _, code := d.run("check", "--repair"); code != 0 {
+		t.Errorf("check --repair: exit %d\n%s", code, out)
+	}
+	d.mount()
+	diffTrees(t, "from the nodes", want, readTree(t, d.mnt))
+	if out := d.mustRun("check", "--read-data", d.path("big")); !strings.Contains(out, "all is well") {
+		t.Errorf("one file: %s", out)
+	}
+	d.umount()
+	if left := filesBelow(t, filepath.Join(d.home, "staging", "lost+found"), ".data"); len(left) != 3 {
+		t.Errorf("in lost+found: %q", left)
+	}
+}
+
+// TestCheckBusy checks a drive while it is written: what is under way is no damage.
+func TestCheckBusy(t *testing.T) {
+	d := newDrive(t)
+	d.mount()
+	must(t, os.Mkdir(d.path("tree"), 0o755))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range uint64(6) {
+			dir := d.path("tree", string(rune('a'+i)))
+			if os.Mkdir(dir, 0o755) == nil {
+				makeTree(t, dir, 40, i)
+			}
+			_ = os.RemoveAll(d.path("tree", "gone"))
+			_ = os.Mkdir(d.path("tree", "gone"), 0o755)
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		if out, _, code := d.run("check", "--read-data"); code != 0 {
+			t.Errorf("check: exit %d\n%s", code, out)
+		}
+	}
+	d.umount()
+}
