@@ -63,6 +63,7 @@ type options struct {
 	hook    func(string)
 	ledger  func(chain.Ledger) chain.Ledger // wraps it
 	idle    bool                            // do not Run
+	now     func() time.Time                // the machine's clock as the index reads it
 	plain   bool
 }
 
@@ -110,7 +111,7 @@ func (r *rig) open(o options) {
 		r.ledger = o.ledger(r.ledger)
 	}
 	r.must(r.net.Faucet(ctx, chain.TxID{1}, owner))
-	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db")})
+	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db"), Now: o.now})
 	r.must(err)
 	d := drive
 	d.Plain = o.plain
