@@ -256,7 +256,12 @@ func (r *rig) patch(name string, p []byte, off int64) {
 
 func (r *rig) drain() {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	r.drainWithin(time.Minute)
+}
+
+func (r *rig) drainWithin(d time.Duration) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	if err := r.c.Drain(ctx, nil); err != nil {
 		r.Fatal(err)
