@@ -42,6 +42,22 @@ func (c *conn) endState(ino Ino, end walrus.Epoch, at epochs) (State, string, er
 	return StateExpiring, text + "; the only copy is on this machine", nil
 }
 
+// HasEnded reports whether published content of a file lies in segments whose
+// storage has ended. What is here of it must not be given up then.
+func (db *DB) HasEnded(ctx context.Context, ino Ino) (ended bool, err error) {
+	at := db.atEpoch()
+	if at.now == 0 {
+		return false, nil
+	}
+	err = db.view(func(c *conn) error {
+		n, err := c.int(`SELECT EXISTS (SELECT 1 FROM extents e JOIN segments s ON s.number = e.segment
+			WHERE e.ino = ? AND e.dead = 9223372036854775807 AND s.end_epoch > 0 AND s.end_epoch <= ?)`, ino, int64(at.now))
+		ended = n != 0
+		return err
+	})
+	return ended, err
+}
+
 // Ended sums up what was not renewed in time.
 type Ended struct {
 	Segments int   // of which the storage has ended

@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/cache"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
 )
@@ -145,6 +147,36 @@ func TestLost(t *testing.T) {
 	if e, err := m.db.Ended(ctx); err != nil || e.Files != 2 {
 		t.Errorf("ended %+v, %v", e, err)
 	}
+}
+
+// TestOnlyCopy lets storage end of which copies are here: those are not
+// evicted, however small the budget is, and what is not lost is told from what is.
+func TestOnlyCopy(t *testing.T) {
+	t.Parallel()
+	m := newRenewed(t)
+	ctx := context.Background()
+	m.copiesOf(3)
+	first, _ := m.ends()
+	m.empty()
+	m.until(first[0])
+	m.must(m.r.Look(ctx))
+	m.evict("c")
+	slivers, err := cache.Open(cache.Config{Dir: t.TempDir(), Budget: 1 << 20})
+	m.must(err)
+	t.Cleanup(func() { m.must(slivers.Close()) })
+	c := keep.NewCopies(keep.CopiesConfig{Index: m.db, Staging: m.stage, Cache: slivers, Budget: 1})
+	if freed, err := c.Trim(ctx); err != nil || freed != 0 {
+		t.Errorf("freed %d bytes of the only copies, %v", freed, err)
+	}
+	if freed, err := c.Evict(ctx, 1<<30); err != nil || freed != 0 {
+		t.Errorf("freed %d bytes of the only copies, %v", freed, err)
+	}
+	m.wantState("a", index.StateExpiring)
+	m.wantState("c", index.StateLost)
+	if e, err := m.db.Ended(ctx); err != nil || e.Files != 3 || e.Local != 2 {
+		t.Errorf("ended %+v, %v", e, err)
+	}
+	m.copiesOf(2)
 }
 
 // rewrite replaces the content of a file of the root.

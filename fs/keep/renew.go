@@ -138,9 +138,21 @@ func (r *Renewer) Renew(ctx context.Context) error {
 	return nil
 }
 
-// renewal is one run of Renew.
+// Look asks the ledger what is paid for and tells the index, without renewing anything.
+func (r *Renewer) Look(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	run := renewal{r: r, looks: true}
+	if err := run.all(ctx); err != nil {
+		return fmt.Errorf("look up what is paid for: %w", err)
+	}
+	return nil
+}
+
+// renewal is one run of Renew, or of Look.
 type renewal struct {
 	r      *Renewer
+	looks  bool // pays nothing
 	epoch  walrus.Epoch
 	target walrus.Epoch // up to which is paid afterwards
 	paid   map[uint64]bool
@@ -171,6 +183,9 @@ func (n *renewal) all(ctx context.Context) error {
 		due, err := n.look(ctx, rows)
 		if err != nil {
 			return errors.Join(append(errs, err)...)
+		}
+		if n.looks {
+			continue
 		}
 		if len(errs) > 1 { // the same will be wrong with the rest
 			n.unpaid(state, due, late)
