@@ -19,6 +19,11 @@ const (
 	StateLost      State = "lost"      // storage has ended and no copy is here
 )
 
+// Anchored reports whether the anchor covers the file as it is.
+func (s State) Anchored() bool {
+	return s == StateCertified || s == StateExpiring || s == StateLost
+}
+
 // Status is what State reports of an inode.
 type Status struct {
 	State    State

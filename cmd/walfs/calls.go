@@ -26,6 +26,8 @@ const (
 	opIndexCheck  = "index.check"
 	opCollect     = "gc"
 	opUsage       = "du"
+	opAdvance     = "localnet.advance-epoch"
+	opFaucet      = "localnet.faucet"
 	opUmount      = "umount"
 )
 
@@ -45,6 +47,8 @@ func (d *drive) calls() map[string]control.Handler {
 		opIndexCheck:  answer(d.answerIndexCheck),
 		opCollect:     answer(d.answerCollect),
 		opUsage:       answer(d.answerUsage),
+		opAdvance:     answer(d.answerAdvance),
+		opFaucet:      answer(d.answerFaucet),
 	}
 }
 

@@ -163,7 +163,7 @@ func (d *drive) answerSync(ctx context.Context, args syncArgs, emit func(any) er
 		return synced{}, ctx.Err()
 	}
 	if ino != index.Root {
-		if state, err := d.index.State(ctx, ino); err == nil && state.State == index.StateCertified {
+		if state, err := d.index.State(ctx, ino); err == nil && state.State.Anchored() && state.State != index.StateLost {
 			return synced{Certified: true}, nil
 		}
 	}

@@ -198,5 +198,5 @@ func (c *Copies) isClean(ctx context.Context, ino index.Ino) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("state of inode %d: %w", ino, err)
 	}
-	return status.State == index.StateCertified || status.State == index.StateExpiring, nil
+	return status.State.Anchored() && status.State != index.StateLost, nil
 }
