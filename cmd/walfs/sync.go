@@ -58,7 +58,7 @@ func (a *app) sync(ctx context.Context, limit time.Duration, paths []string) (er
 	defer func() { err = errors.Join(err, l.close()) }()
 	var args syncArgs
 	if len(paths) > 0 {
-		inside, err := l.inside(ctx, paths[0])
+		inside, err := l.existing(ctx, paths[0])
 		if err != nil {
 			return err
 		}
