@@ -72,7 +72,9 @@ func syncDir(dir string) error {
 // It returns ErrPermissions if group or others have any right on the file. A
 // symbolic link is followed: what counts is the file that is read, and it is
 // looked at open.
-func readFile(path string, limit int64) ([]byte, error) { return readChecked(path, limit, checkPrivate) }
+func readFile(path string, limit int64) ([]byte, error) {
+	return readChecked(path, limit, checkPrivate)
+}
 
 // readPublic is readFile for what everybody may read.
 func readPublic(path string, limit int64) ([]byte, error) {

@@ -71,7 +71,9 @@ func IsSSH(ids []Identity) bool {
 
 // IsKey reports whether text is a public key, as ParseRecipient takes it, and
 // not the name of a file with some.
-func IsKey(text string) bool { return strings.HasPrefix(text, "age1") || strings.HasPrefix(text, sshPrefix) }
+func IsKey(text string) bool {
+	return strings.HasPrefix(text, "age1") || strings.HasPrefix(text, sshPrefix)
+}
 
 // ReadRecipientFile returns the public keys in the file at path, one a line:
 // age1…, or as in a .pub file of ssh. Empty lines and those that begin with # do not count.
