@@ -20,10 +20,13 @@ type awayLedger struct {
 	chain.Ledger
 	away  atomic.Bool
 	calls atomic.Int64
+	slow  time.Duration // that a call takes
+	lies  time.Duration // by which its clock is wrong
 }
 
 func (l *awayLedger) ask() error {
 	l.calls.Add(1)
+	time.Sleep(l.slow)
 	if l.away.Load() {
 		return errAway
 	}
@@ -34,7 +37,11 @@ func (l *awayLedger) State(ctx context.Context) (*chain.State, error) {
 	if err := l.ask(); err != nil {
 		return nil, err
 	}
-	return l.Ledger.State(ctx)
+	s, err := l.Ledger.State(ctx)
+	if err == nil {
+		s.Now, s.EpochStart = s.Now.Add(l.lies), s.EpochStart.Add(l.lies)
+	}
+	return s, err
 }
 
 func (l *awayLedger) Register(ctx context.Context, tx chain.TxID, batch []chain.Registration) (*chain.Outcome, error) {
@@ -128,6 +135,33 @@ func TestLedgerAway(t *testing.T) {
 		}
 		r.close()
 	})
+}
+
+// TestLedgerSlow has a ledger that takes five seconds for each call and shows a
+// time that is ten years off: all is certified all the same, and paid once.
+func TestLedgerSlow(t *testing.T) {
+	t.Parallel()
+	for _, lies := range []time.Duration{-10 * year, 10 * year} {
+		synctest.Test(t, func(t *testing.T) {
+			ledger := &awayLedger{slow: 5 * time.Second, lies: lies}
+			r := newRig(t, options{ledger: func(l chain.Ledger) chain.Ledger {
+				ledger.Ledger = l
+				return ledger
+			}})
+			had := r.balance()
+			for i := range 20 {
+				r.put(fmt.Sprint("file-", i), random(uint64(i), 3000))
+				time.Sleep(3 * time.Second)
+			}
+			r.drainWithin(10 * time.Minute)
+			r.wantBooks(had)
+			got := r.restored()
+			for i := range 20 {
+				got.same(fmt.Sprint("/file-", i), random(uint64(i), 3000))
+			}
+			r.close()
+		})
+	}
 }
 
 func (r *rig) lookup(name string) index.Attr {
