@@ -60,7 +60,7 @@ func (db *DB) HasEnded(ctx context.Context, ino Ino) (ended bool, err error) {
 
 // Ended sums up what was not renewed in time.
 type Ended struct {
-	Segments int   // of which the storage has ended
+	Segments int   // of which the storage has ended; garbage counts until it is collected
 	Files    int   // with content in them
 	Bytes    int64 // live sizes of those files
 	Local    int   // of those files, how many are whole on this machine
