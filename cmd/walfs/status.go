@@ -41,7 +41,7 @@ type status struct {
 	Nodes           []nodeStatus `json:"nodes"`
 	Epoch           walrus.Epoch `json:"epoch"`
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
-	EndedBlobs      int          `json:"ended_blobs"`       // their storage has ended
+	EndedBlobs      int          `json:"ended_blobs"`       // their storage has ended, needed or not
 	LostFiles       int          `json:"lost_files"`        // with content in those only
 	LostBytes       int64        `json:"lost_bytes"`        // of all files with content in those
 	Wallet          string       `json:"wallet"`            // address that pays
