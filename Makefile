@@ -33,7 +33,7 @@ demo:
 	@bash cmd/walfs/demo.sh bin/walfs
 
 TOOLS := gcc git fusermount3:fuse3 rsync strace sqlite3 setfattr:attr setfacl:acl cpio zip unzip make python3 \
-	restic borg:borgbackup vim.tiny:vim-tiny gio:libglib2.0-bin
+	restic borg:borgbackup vim.tiny:vim-tiny gio:libglib2.0-bin ssh-keygen:openssh-client
 
 test:
 	@bash .ci/need $(TOOLS)

@@ -111,6 +111,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Parallel <= 0 {
 		cfg.Parallel = DefaultParallel
 	}
+	cfg.Ledger = asked{cfg.Ledger}
 	c := &Client{
 		cfg:       cfg,
 		encodings: make(chan struct{}, cfg.Parallel),

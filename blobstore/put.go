@@ -33,7 +33,7 @@ const maxEpochChanges = 5
 // not be changed until Put has returned, nor unmapped for as long as a node in
 // this process hangs in a disk call.
 //
-// Errors: *QuorumError when too few nodes took the blob, chain.ErrNoFunds,
+// Errors: *QuorumError when too few nodes took the blob, ErrLedger, chain.ErrNoFunds,
 // chain.ErrStaleVersion when another machine has moved the anchor,
 // *chain.AbortError, ErrResume, walrus.ErrTooLarge, and those of Checkpoint and Anchor.
 func (c *Client) Put(ctx context.Context, blob []byte, o PutOptions) (walrus.Receipt, error) {

@@ -151,11 +151,28 @@ func (r *recovery) afterReboot(ctx context.Context, ino index.Ino) error {
 		}
 	}
 	// A clean copy, which nobody synced for sure, or changes that no barrier
-	// has seen: the published content stands.
+	// has seen: the published content stands, where it still does.
+	ended, err := r.fs.cfg.Index.HasEnded(ctx, attr.Ino)
+	if err != nil {
+		return err
+	}
+	if ended && !attr.Dirty {
+		return r.shelveCopy(ctx, attr.Ino)
+	}
 	if err := r.fs.cfg.Index.CopyDrop(ctx, attr.Ino); err != nil {
 		return err
 	}
 	return r.fs.cfg.Staging.Remove(attr.Ino)
+}
+
+// shelveCopy puts a clean copy aside of which the nodes have nothing any more.
+func (r *recovery) shelveCopy(ctx context.Context, ino index.Ino) error {
+	if err := r.fs.cfg.Index.CopyDrop(ctx, ino); err != nil {
+		return err
+	}
+	r.fs.log.Warn("copy of a file whose storage has ended goes to lost+found", "op", "recover", "ino", uint64(ino))
+	r.found.Shelved++
+	return r.fs.cfg.Staging.Shelve(ino)
 }
 
 // queueTogether is how many files are queued in one transaction.

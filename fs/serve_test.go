@@ -242,7 +242,7 @@ type snapshot struct {
 
 // snap takes a snapshot of all that is queued.
 func (s *server) snap() (err error) {
-	jobs, err := s.db.Claim(ctx, 1<<20, time.Now())
+	jobs, err := s.db.Claim(ctx, 1<<20, false)
 	if err != nil {
 		return err
 	}

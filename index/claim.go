@@ -5,22 +5,29 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 )
 
+// MaxPause is how long a job rests after a failure at most. A row that says
+// more was written while the machine's clock was ahead of what it shows now.
+const MaxPause = 15 * time.Minute
+
 // Claim returns up to max jobs that may be tried now: the oldest ones, sorted
-// by parent and name. A job stays until its version was committed, so a
-// second Claim returns it again.
-func (db *DB) Claim(ctx context.Context, max int, now time.Time) (jobs []Job, err error) {
+// by parent and name. With resting set it returns those too that wait out a
+// failure. A job stays until its version was committed, so a second Claim
+// returns it again.
+func (db *DB) Claim(ctx context.Context, max int, resting bool) (jobs []Job, err error) {
+	now := db.now().UnixNano()
 	err = db.snapshot(func(c *conn) error {
 		err := c.query(`SELECT j.ino, i.version, i.size, j.queued, j.tries, j.error
 			FROM jobs j INDEXED BY jobs_queued CROSS JOIN inodes i ON i.ino = j.ino
-			WHERE j.next <= ? ORDER BY j.queued LIMIT ?`, func(r row) error {
+			WHERE ? OR j.next NOT BETWEEN ? AND ? ORDER BY j.queued LIMIT ?`, func(r row) error {
 			jobs = append(jobs, Job{Ino: r.ino(0), Version: r.uint(1), Size: r.int(2),
-				Queued: time.Unix(0, r.int(3)), Tries: int(r.int(4)), Error: r.text(5)})
+				Waited: waited(now, r.int(3)), Tries: int(r.int(4)), Error: r.text(5)})
 			return nil
-		}, now.UnixNano(), max)
+		}, resting, now+1, now+int64(MaxPause), max)
 		if err != nil {
 			return err
 		}
@@ -37,6 +44,15 @@ func (db *DB) Claim(ctx context.Context, max int, now time.Time) (jobs []Job, er
 	return jobs, err
 }
 
+// waited returns how long ago a stored time was. A time to come was stored
+// before the clock was set back, nobody knows how long ago: that is long.
+func waited(now, since int64) time.Duration {
+	if since > now {
+		return math.MaxInt64
+	}
+	return time.Duration(now - since)
+}
+
 // describe adds a name and the partials of the job's version.
 func (c *conn) describe(j *Job) (err error) {
 	j.Parent, j.Name, err = c.nameOf(j.Ino)
@@ -51,11 +67,11 @@ func (c *conn) describe(j *Job) (err error) {
 		}, j.Ino, j.Version)
 }
 
-// JobFailed notes why a job failed and when to try it again.
-func (db *DB) JobFailed(ctx context.Context, ino Ino, cause error, next time.Time) error {
+// JobFailed notes why a job failed and how long it rests, MaxPause at most.
+func (db *DB) JobFailed(ctx context.Context, ino Ino, cause error, pause time.Duration) error {
 	return db.update(func(tx *txn) error {
 		return tx.run(`UPDATE jobs SET tries = tries + 1, error = ?, next = ? WHERE ino = ?`,
-			cause.Error(), next.UnixNano(), ino)
+			cause.Error(), tx.now+int64(min(pause, MaxPause)), ino)
 	})
 }
 

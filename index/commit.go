@@ -25,7 +25,7 @@ type Job struct {
 	Parent   Ino
 	Name     []byte
 	Size     int64
-	Queued   time.Time
+	Waited   time.Duration // since it was queued, by the machine's clock
 	Tries    int
 	Error    string    // of the last try
 	Partials []Partial // ranges of this version in segments already committed

@@ -10,8 +10,6 @@ import (
 	"github.com/walfs/walfs/index"
 )
 
-var farFuture = time.Unix(0, 1<<62)
-
 func state(t testing.TB, db *index.DB, path string) index.State {
 	t.Helper()
 	return must(db.State(ctx, lookup(t, db, path).Ino)).State
@@ -85,31 +83,70 @@ func TestStates(t *testing.T) {
 
 // TestErrors shows why a job failed, and puts it off.
 func TestFailures(t *testing.T) {
-	db := open(t)
+	now := time.Unix(1_800_000_000, 0)
+	db := openAt(t, func() time.Time { return now })
 	a := create(t, db, index.Root, "a", fileMode)
 	if err := db.Queue(ctx, a.Ino, index.Queued{Size: 1}); err != nil {
 		t.Fatal(err)
 	}
-	next := time.Unix(1_800_000_000, 0)
-	if err := db.JobFailed(ctx, a.Ino, errors.New("staging is gone"), next); err != nil {
+	if err := db.JobFailed(ctx, a.Ino, errors.New("staging is gone"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if s := must(db.State(ctx, a.Ino)); s.State != index.StateStaged || s.Error != "staging is gone" {
 		t.Errorf("state %+v", s)
 	}
-	if jobs := must(db.Claim(ctx, 10, next.Add(-1))); len(jobs) != 0 {
+	now = now.Add(time.Minute - 1)
+	if jobs := must(db.Claim(ctx, 10, false)); len(jobs) != 0 {
 		t.Errorf("claimed too early: %+v", jobs)
 	}
-	jobs := must(db.Claim(ctx, 10, next))
-	if len(jobs) != 1 || jobs[0].Tries != 1 || jobs[0].Error != "staging is gone" {
+	if jobs := must(db.Claim(ctx, 10, true)); len(jobs) != 1 {
+		t.Errorf("of all: %+v", jobs)
+	}
+	now = now.Add(1)
+	jobs := must(db.Claim(ctx, 10, false))
+	if len(jobs) != 1 || jobs[0].Waited != time.Minute || jobs[0].Tries != 1 || jobs[0].Error != "staging is gone" {
 		t.Errorf("jobs %+v", jobs)
 	}
 	must(db.MarkDirty(ctx, a.Ino, 0))
 	if err := db.Queue(ctx, a.Ino, index.Queued{Size: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if jobs = must(db.Claim(ctx, 10, time.Unix(0, 0))); len(jobs) != 1 || jobs[0].Tries != 0 {
+	if jobs = must(db.Claim(ctx, 10, false)); len(jobs) != 1 || jobs[0].Tries != 0 {
 		t.Errorf("a new version starts afresh: %+v", jobs)
+	}
+}
+
+// TestClockSteps sets the clock forward and back by years while a job rests:
+// it is never put off for longer than it was to rest.
+func TestClockSteps(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for name, step := range map[string]time.Duration{"-10y": -10 * year, "-1h": -time.Hour, "+1h": time.Hour, "+10y": 10 * year} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1_800_000_000, 0)
+			db := openAt(t, func() time.Time { return now })
+			a := create(t, db, index.Root, "a", fileMode)
+			if err := db.Queue(ctx, a.Ino, index.Queued{Size: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.JobFailed(ctx, a.Ino, errors.New("no room"), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(step)
+			jobs := must(db.Claim(ctx, 10, false))
+			if len(jobs) != 1 || jobs[0].Waited < time.Hour {
+				t.Errorf("after the step: %+v", jobs)
+			}
+			if err := db.JobFailed(ctx, a.Ino, errors.New("no room"), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if jobs := must(db.Claim(ctx, 10, false)); len(jobs) != 0 {
+				t.Errorf("does not rest any more: %+v", jobs)
+			}
+			now = now.Add(index.MaxPause)
+			if jobs := must(db.Claim(ctx, 10, false)); len(jobs) != 1 {
+				t.Errorf("rests longer than %s: %+v", index.MaxPause, jobs)
+			}
+		})
 	}
 }
 
@@ -123,14 +160,14 @@ func TestClaim(t *testing.T) {
 		}
 	}
 	var names []string
-	for _, j := range must(db.Claim(ctx, 4, farFuture)) {
+	for _, j := range must(db.Claim(ctx, 4, true)) {
 		names = append(names, fmt.Sprintf("%d/%s", j.Parent, j.Name))
 	}
 	if want := []string{"2/a", "2/z", "3/a", "3/b"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 	must(db.Unlink(ctx, lookup(t, db, "e").Ino, []byte("a")))
-	if n := len(must(db.Claim(ctx, 10, farFuture))); n != 4 {
+	if n := len(must(db.Claim(ctx, 10, true))); n != 4 {
 		t.Errorf("%d jobs after an unlink, want 4", n)
 	}
 }
@@ -211,7 +248,7 @@ func TestMarkDirty(t *testing.T) {
 	if err := db.Queue(ctx, a.Ino, index.Queued{Size: 9, Mtime: 9}); err != nil {
 		t.Fatal(err)
 	}
-	if got := must(db.Get(ctx, a.Ino)); got.Size != 1 || len(must(db.Claim(ctx, 10, farFuture))) != 0 {
+	if got := must(db.Get(ctx, a.Ino)); got.Size != 1 || len(must(db.Claim(ctx, 10, true))) != 0 {
 		t.Errorf("queued while clean %+v", got)
 	}
 	size := int64(0)
@@ -243,7 +280,7 @@ func TestPartials(t *testing.T) {
 		if err := db.Queue(ctx, a.Ino, index.Queued{Size: 9}); err != nil {
 			t.Fatal(err)
 		}
-		return must(db.Claim(ctx, 1, farFuture))[0].Partials
+		return must(db.Claim(ctx, 1, true))[0].Partials
 	}
 	pack := func(version uint64) {
 		number := must(db.NextSegment(ctx))

@@ -176,7 +176,7 @@ func (d *decoder) segments() []TrailerSegment {
 
 func (d *decoder) inodes() []InodeRow {
 	n := d.count(minInodeRow)
-	var list []InodeRow
+	list := make([]InodeRow, 0, n)
 	last := uint64(0)
 	for i := range n {
 		if d.bad {
@@ -218,7 +218,7 @@ func (d *decoder) xattrs() []Xattr {
 
 func (d *decoder) contents() []ContentRow {
 	n := d.count(minContentRow)
-	var list []ContentRow
+	list := make([]ContentRow, 0, n)
 	last := uint64(0)
 	for i := range n {
 		if d.bad {
@@ -243,7 +243,7 @@ func (d *decoder) contents() []ContentRow {
 
 func (d *decoder) names() []NameRow {
 	n := d.count(minNameRow)
-	var list []NameRow
+	list := make([]NameRow, 0, n)
 	last := uint64(0)
 	for i := range n {
 		if d.bad {

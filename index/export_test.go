@@ -101,3 +101,30 @@ func HeadFrame(h FullHead) []byte {
 
 // CheckpointAt sets after how many pages the log is copied into the file.
 func (db *DB) CheckpointAt(pages int) { db.checkpointAt = pages }
+
+// AgainFrame decodes the rows of a frame and encodes them again.
+func AgainFrame(rows []byte) ([]byte, error) {
+	f, err := decodeFrame(rows)
+	if err != nil {
+		return nil, err
+	}
+	e := encoder{b: []byte{f.kind}}
+	switch f.kind {
+	case fullHead:
+		e.fullHead(f.head)
+	case fullSegments:
+		e.fullSegments(f.segments)
+	case fullInodes:
+		e.inodes(f.inodes)
+		e.contents(f.contents)
+	case fullNames:
+		e.names(f.names)
+	}
+	return e.b, nil
+}
+
+// DecodeFrame decodes the rows of a frame of a full snapshot.
+func DecodeFrame(rows []byte) error {
+	_, err := decodeFrame(rows)
+	return err
+}

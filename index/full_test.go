@@ -223,6 +223,24 @@ func FuzzFull(f *testing.F) {
 	})
 }
 
+// FuzzFrame decodes the rows of frames without a database, and thus often.
+func FuzzFrame(f *testing.F) {
+	f.Add(index.HeadFrame(fullHead))
+	f.Add(index.SegmentFrame(fullSegment(1), fullSegment(2)))
+	f.Add(index.InodeFrame([]index.InodeRow{inodeRow(1, dirMode), inodeRow(2, fileMode)},
+		[]index.ContentRow{{Ino: 2, Version: 1, Size: 9, Ops: []index.Op{{Len: 9, Segment: 1}}}}))
+	f.Add(index.NameFrame(nameRow(1, "a", 2), nameRow(1, "b", 3)))
+	f.Fuzz(func(t *testing.T, rows []byte) {
+		if len(rows) == 0 {
+			return
+		}
+		again, err := index.AgainFrame(rows)
+		if err == nil && !bytes.Equal(again, rows) {
+			t.Errorf("%x comes back as %x", rows, again)
+		}
+	})
+}
+
 // TestReplayCost counts what a restore would have to read.
 func TestReplayCost(t *testing.T) {
 	db := open(t)

@@ -78,32 +78,57 @@ type fullReader struct {
 	last  uint64 // the last segment
 }
 
-// frame lays the rows of one frame.
-func (f *fullReader) frame(tx *txn, rows []byte) error {
-	kind, d := rows[0], decoder{b: rows[1:]}
-	if f.begun != (kind != fullHead) || kind < f.kind {
-		return fmt.Errorf("frame of kind %d after %d: %w", kind, f.kind, ErrTrailer)
-	}
-	f.kind = kind
-	lay := func() error { return ErrTrailer }
-	switch kind {
+// fullRowsOf is the rows of one frame: of its kind, the other fields are empty.
+type fullRowsOf struct {
+	kind     byte
+	head     FullHead
+	segments []FullSegment
+	inodes   []InodeRow
+	contents []ContentRow
+	names    []NameRow
+}
+
+// decodeFrame reads the rows of one frame, which are not empty.
+func decodeFrame(rows []byte) (f fullRowsOf, err error) {
+	f.kind = rows[0]
+	d := decoder{b: rows[1:]}
+	switch f.kind {
 	case fullHead:
-		h := d.fullHead()
-		lay = func() error { return f.begin(tx, h) }
+		f.head = d.fullHead()
 	case fullSegments:
-		list := d.fullSegments()
-		lay = func() error { return f.segments(tx, list) }
+		f.segments = d.fullSegments()
 	case fullInodes:
-		inodes, contents := d.inodes(), d.contents()
-		lay = func() error { return f.inodes(tx, inodes, contents) }
+		f.inodes, f.contents = d.inodes(), d.contents()
 	case fullNames:
-		names := d.names()
-		lay = func() error { return f.names(tx, names) }
+		f.names = d.names()
+	default:
+		d.bad = true
 	}
 	if d.bad || len(d.b) != 0 {
-		return fmt.Errorf("rows of kind %d: %w", kind, ErrTrailer)
+		return f, fmt.Errorf("rows of kind %d: %w", f.kind, ErrTrailer)
 	}
-	return lay()
+	return f, nil
+}
+
+// frame lays the rows of one frame.
+func (f *fullReader) frame(tx *txn, b []byte) error {
+	rows, err := decodeFrame(b)
+	if err != nil {
+		return err
+	}
+	if f.begun != (rows.kind != fullHead) || rows.kind < f.kind {
+		return fmt.Errorf("frame of kind %d after %d: %w", rows.kind, f.kind, ErrTrailer)
+	}
+	f.kind = rows.kind
+	switch rows.kind {
+	case fullHead:
+		return f.begin(tx, rows.head)
+	case fullSegments:
+		return f.segments(tx, rows.segments)
+	case fullInodes:
+		return f.inodes(tx, rows.inodes, rows.contents)
+	}
+	return f.names(tx, rows.names)
 }
 
 func (f *fullReader) begin(tx *txn, h FullHead) error {
@@ -279,7 +304,7 @@ const minFullSegment = 5
 
 func (d *decoder) fullSegments() []FullSegment {
 	n := d.count(minFullSegment)
-	var list []FullSegment
+	list := make([]FullSegment, 0, n)
 	last := uint64(0)
 	for i := range n {
 		if d.bad {
@@ -287,7 +312,9 @@ func (d *decoder) fullSegments() []FullSegment {
 		}
 		s := FullSegment{Number: d.key(last, i == 0)}
 		last = s.Number
-		s.Generation = s.Number - min(s.Number, d.uint())
+		back := d.uint()
+		d.bad = d.bad || back > s.Number
+		s.Generation = s.Number - back
 		s.Part, s.Parts, s.Announced = int(d.uint32()), int(d.uint32()), d.uint()
 		if s.Announced != 0 {
 			copy(s.Blob[:], d.take(len(s.Blob)))

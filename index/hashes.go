@@ -14,13 +14,20 @@ type RangeHash struct {
 // RangeHashes returns the known hashes of a file's published version, in
 // order. A packer that finds a range of a rewritten file unchanged leaves it
 // out, and when the published content was cut off before it, refers to the
-// extents that it has already: an Op may name any committed segment.
+// extents that it has already: an Op may name any committed segment. Ranges
+// whose storage has ended are not among them.
 func (db *DB) RangeHashes(ctx context.Context, ino Ino) (list []RangeHash, err error) {
-	err = db.view(func(c *conn) error {
+	err = db.snapshot(func(c *conn) error {
+		gone, err := c.unkept(ino, db.atEpoch().now)
+		if err != nil {
+			return err
+		}
 		return c.query(`SELECT idx, hash FROM hashes WHERE ino = ? ORDER BY idx`, func(r row) error {
 			h := RangeHash{Index: r.int(0)}
 			copy(h.Hash[:], r.bytes(1))
-			list = append(list, h)
+			if !gone[h.Index] {
+				list = append(list, h)
+			}
 			return nil
 		}, ino)
 	})

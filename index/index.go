@@ -57,6 +57,7 @@ type DB struct {
 	readers chan *conn // those not in use
 	pool    int        // how many there are
 	latest  atomic.Pointer[state]
+	epochs  atomic.Pointer[epochs] // nil: nobody has told
 	unclean bool
 }
 

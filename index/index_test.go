@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,18 +23,22 @@ const (
 )
 
 // clock gives ascending times, a microsecond apart.
-type clock struct{ ns int64 }
+type clock struct{ ns atomic.Int64 }
 
 func (c *clock) now() time.Time {
-	c.ns += 1000
-	return time.Unix(0, 1_700_000_000_000_000_000+c.ns)
+	return time.Unix(0, 1_700_000_000_000_000_000+c.ns.Add(1000))
 }
 
 // open opens a fresh index with a drive, which is closed at the end of the test.
 func open(t testing.TB) *index.DB {
 	t.Helper()
-	c := new(clock)
-	db, err := index.Open(ctx, index.Config{Path: filepath.Join(t.TempDir(), "index"), Now: c.now})
+	return openAt(t, new(clock).now)
+}
+
+// openAt is open by another clock.
+func openAt(t testing.TB, now func() time.Time) *index.DB {
+	t.Helper()
+	db, err := index.Open(ctx, index.Config{Path: filepath.Join(t.TempDir(), "index"), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/index"
@@ -29,7 +28,7 @@ func (w *world) snapshot(ino index.Ino) *pack {
 	f.packing, f.marked, f.nextMin = p, false, int64(len(f.data))
 	f.dirty = make(map[int64]bool)
 	have := make(map[int64]bool)
-	for _, j := range must(w.db.Claim(ctx, 1000, time.Unix(0, 1<<62))) {
+	for _, j := range must(w.db.Claim(ctx, 1000, true)) {
 		if j.Ino != ino || j.Version != f.number || w.crashes == 0 {
 			continue
 		}

@@ -15,7 +15,14 @@ const (
 	StateStaged    State = "staged"    // safe on this machine
 	StateStoring   State = "storing"   // packed
 	StateCertified State = "certified" // a fresh machine with the keys gets it back
+	StateExpiring  State = "expiring"  // certified, and should have been renewed
+	StateLost      State = "lost"      // storage has ended and no copy is here
 )
+
+// Anchored reports whether the anchor covers the file as it is.
+func (s State) Anchored() bool {
+	return s == StateCertified || s == StateExpiring || s == StateLost
+}
 
 // Status is what State reports of an inode.
 type Status struct {
@@ -52,7 +59,14 @@ func (db *DB) State(ctx context.Context, ino Ino) (s Status, err error) {
 		if s.Error == "" {
 			s.Error = r.text(1)
 		}
-		return nil
+		if s.State != StateCertified {
+			return nil
+		}
+		var ending string
+		if s.State, ending, err = c.endState(ino, s.EndEpoch, db.atEpoch()); ending != "" {
+			s.Error = ending
+		}
+		return err
 	})
 	return s, err
 }

@@ -49,6 +49,13 @@ func TestBadInput(t *testing.T) {
 	d.refuse(t, refusal{"mounted already", []string{"mount", d.mnt}, 11, ""})
 	d.refuse(t, refusal{"a second mounter", []string{"mount", filepath.Join(dir, "other")}, 11, "has the drive"})
 	d.refuse(t, refusal{"unknown node", []string{"node", "stop", "nobody"}, 1, "nobody"})
+	d.refuse(t, refusal{"stat beside the mount", []string{"stat", filepath.Join(dir, "file")}, 1, "is not in the drive, which is mounted at " + d.mnt})
+	d.refuse(t, refusal{"sync beside the mount", []string{"sync", dir}, 1, "is not in the drive"})
+	must(t, os.MkdirAll(d.path(dir), 0o755))
+	must(t, os.WriteFile(d.path(filepath.Join(dir, "file")), []byte("in the drive"), 0o644))
+	if out := d.mustRun("stat", filepath.Join(dir, "file")); !strings.Contains(out, "12 B") {
+		t.Errorf("stat of a path in the drive that is on the machine too: %s", out)
+	}
 	d.refuse(t, refusal{"stat of nothing", []string{"stat", d.path("missing")}, 1, "missing"})
 	d.umount()
 

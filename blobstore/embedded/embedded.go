@@ -176,6 +176,11 @@ func (n *Network) Faucet(ctx context.Context, tx chain.TxID, owner chain.Address
 	return n.ledger.Faucet(ctx, tx, owner, faucetFrost, faucetMist)
 }
 
+// Transfer pays WAL from one owner to another, once per transaction ID, for trials and tests.
+func (n *Network) Transfer(ctx context.Context, tx chain.TxID, from, to chain.Address, walFrost uint64) error {
+	return n.ledger.Transfer(ctx, tx, from, to, walFrost)
+}
+
 // AdvanceEpoch ends the epoch now.
 func (n *Network) AdvanceEpoch(ctx context.Context) error { return n.ledger.AdvanceEpoch(ctx) }
 

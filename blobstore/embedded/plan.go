@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 
 	"github.com/walfs/walfs/blobstore/bls"
+	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet"
 )
@@ -65,14 +66,42 @@ func readPlan(dir string) (p plan, err error) {
 	if err != nil {
 		return p, err
 	}
-	if err := json.Unmarshal(raw, &p); err != nil {
+	if p, err = parsePlan(raw); err != nil {
 		return p, fmt.Errorf("network.json: %w", err)
-	}
-	if p.Version != planVersion {
-		return p, fmt.Errorf("network.json has version %d, want %d", p.Version, planVersion)
 	}
 	return p, nil
 }
+
+// parsePlan reads network.json and refuses what newPlan would not make: from
+// the names and the seed follow folders.
+func parsePlan(raw []byte) (p plan, err error) {
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return p, err
+	}
+	if p.Version != planVersion {
+		return p, fmt.Errorf("version %d, want %d", p.Version, planVersion)
+	}
+	if seed, err := hex.DecodeString(p.Seed); err != nil || len(seed) != seedSize {
+		return p, fmt.Errorf("seed is not %d bytes in hex", seedSize)
+	}
+	if _, err := walrus.NewGeometry(p.Shards); err != nil {
+		return p, err
+	}
+	if len(p.Nodes) == 0 || len(p.Nodes) > p.Shards {
+		return p, fmt.Errorf("%d nodes for %d shards", len(p.Nodes), p.Shards)
+	}
+	names := map[string]bool{}
+	for _, n := range p.Nodes {
+		if !filepath.IsLocal(n.Name) || filepath.Base(n.Name) != n.Name || n.Name == "." || n.Dir == "" || names[n.Name] {
+			return p, fmt.Errorf("node %q in %q", n.Name, n.Dir)
+		}
+		names[n.Name] = true
+	}
+	return p, nil
+}
+
+// seedSize is the length of a genesis seed in bytes.
+const seedSize = 32
 
 func newPlan(cfg Config) plan {
 	var seed [32]byte
@@ -209,8 +238,7 @@ func makeNetworkKey(folder string) (public [33]byte, err error) {
 }
 
 func writeKey(path string, flag byte, secret []byte) error {
-	text := base64.StdEncoding.EncodeToString(append([]byte{flag}, secret...))
-	if err := writeSynced(path+".tmp", []byte(text+"\n"), os.O_TRUNC); err != nil {
+	if err := writeSynced(path+".tmp", encodeKey(flag, secret), os.O_TRUNC); err != nil {
 		return err
 	}
 	if err := os.Rename(path+".tmp", path); err != nil {
@@ -224,12 +252,28 @@ func readKey(path string, flag byte) (secret [32]byte, err error) {
 	if err != nil {
 		return secret, err
 	}
-	raw, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(text)))
-	if err != nil || len(raw) != 1+len(secret) || raw[0] != flag {
+	secret, ok := decodeKey(text, flag)
+	if !ok {
 		return secret, fmt.Errorf("%s is not a key of kind %d", path, flag)
 	}
-	copy(secret[:], raw[1:])
 	return secret, nil
+}
+
+// encodeKey returns the text of a key file.
+func encodeKey(flag byte, secret []byte) []byte {
+	return []byte(base64.StdEncoding.EncodeToString(append([]byte{flag}, secret...)) + "\n")
+}
+
+// decodeKey is the inverse of encodeKey; white space around does not matter.
+func decodeKey(text []byte, flag byte) (secret [32]byte, ok bool) {
+	text = bytes.TrimSpace(text)
+	raw, err := base64.StdEncoding.Strict().DecodeString(string(text))
+	if err != nil || bytes.ContainsAny(text, "\r\n") || // which base64 passes over
+		len(raw) != 1+len(secret) || raw[0] != flag {
+		return secret, false
+	}
+	copy(secret[:], raw[1:])
+	return secret, true
 }
 
 func writeSynced(path string, content []byte, flag int) (err error) {

@@ -72,13 +72,25 @@ func syncDir(dir string) error {
 // It returns ErrPermissions if group or others have any right on the file. A
 // symbolic link is followed: what counts is the file that is read, and it is
 // looked at open.
-func readFile(path string, limit int64) (b []byte, err error) {
+func readFile(path string, limit int64) ([]byte, error) {
+	return readChecked(path, limit, checkPrivate)
+}
+
+// readPublic is readFile for what everybody may read.
+func readPublic(path string, limit int64) ([]byte, error) {
+	return readChecked(path, limit, func(f *os.File) error {
+		_, err := statRegular(f)
+		return err
+	})
+}
+
+func readChecked(path string, limit int64, check func(*os.File) error) (b []byte, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not block
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := checkPrivate(f); err != nil {
+	if err := check(f); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	b, err = io.ReadAll(io.LimitReader(f, limit+1))
@@ -91,13 +103,20 @@ func readFile(path string, limit int64) (b []byte, err error) {
 	return b, nil
 }
 
-func checkPrivate(f *os.File) error {
-	var st unix.Stat_t
+func statRegular(f *os.File) (st unix.Stat_t, err error) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return err
+		return st, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return errors.New("not a regular file")
+		return st, errors.New("not a regular file")
+	}
+	return st, nil
+}
+
+func checkPrivate(f *os.File) error {
+	st, err := statRegular(f)
+	if err != nil {
+		return err
 	}
 	if st.Mode&0o077 != 0 {
 		return fmt.Errorf("mode is %04o, want 0600: %w", st.Mode&0o7777, ErrPermissions)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"filippo.io/age"
+	"filippo.io/age/agessh"
 )
 
 // Recipient is who a file is encrypted to, so that only this package needs age.
@@ -33,24 +35,48 @@ func NewIdentityFile(path string) (*age.X25519Recipient, error) {
 	return id.Recipient(), nil
 }
 
-// ReadIdentityFile returns the identities in the file at path, one a line, as
-// age-keygen writes them. It returns ErrPermissions when others can read the
-// file.
-func ReadIdentityFile(path string) ([]age.Identity, error) {
+// ReadIdentityFile returns the identities in the file at path: one a line, as
+// age-keygen writes them, or a private key of ssh (Ed25519 or RSA). Ask gives
+// the passphrase of one that has one, and is called when it is needed. It
+// returns ErrPermissions when others can read the file.
+func ReadIdentityFile(path string, ask func() ([]byte, error)) ([]age.Identity, error) {
 	b, err := readFile(path, maxIdentityFile)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(b)
-	ids, err := age.ParseIdentities(bytes.NewReader(b))
-	if err != nil { // its text may quote the line, which is secret
-		return nil, fmt.Errorf("read %s: not a file of age identities: %w", path, ErrCorrupt)
+	ids, err := parseIdentities(b, ask)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return ids, nil
 }
 
-// ParseRecipient reads the text form of a public key: age1… or age1pq….
+func parseIdentities(b []byte, ask func() ([]byte, error)) ([]age.Identity, error) {
+	if bytes.HasPrefix(b, []byte(pemPrefix)) {
+		id, err := parseSSHIdentity(b, ask)
+		if err != nil {
+			return nil, fmt.Errorf("no ssh key that can be used: %w: %w", ErrCorrupt, err)
+		}
+		return []age.Identity{id}, nil
+	}
+	ids, err := age.ParseIdentities(bytes.NewReader(b))
+	if err != nil { // its text may quote the line, which is secret
+		return nil, fmt.Errorf("not a file of age identities: %w", ErrCorrupt)
+	}
+	return ids, nil
+}
+
+// ParseRecipient reads the text form of a public key: age1…, age1pq…, or that
+// of ssh, of kind ssh-ed25519 or ssh-rsa.
 func ParseRecipient(s string) (age.Recipient, error) {
+	if strings.HasPrefix(s, sshPrefix) {
+		r, err := agessh.ParseRecipient(s)
+		if err != nil {
+			return nil, fmt.Errorf("parse recipient: %w", err)
+		}
+		return r, nil
+	}
 	rs, err := age.ParseRecipients(bytes.NewReader([]byte(s)))
 	if err != nil {
 		return nil, fmt.Errorf("parse recipient: %w", err)
@@ -68,6 +94,12 @@ func RecipientOf(id age.Identity) (age.Recipient, error) {
 	case *age.X25519Identity:
 		return id.Recipient(), nil
 	case *age.HybridIdentity:
+		return id.Recipient(), nil
+	case *agessh.Ed25519Identity:
+		return id.Recipient(), nil
+	case *agessh.RSAIdentity:
+		return id.Recipient(), nil
+	case *lockedKey:
 		return id.Recipient(), nil
 	}
 	return nil, fmt.Errorf("identity %T has no known recipient", id)

@@ -39,7 +39,7 @@ func newIdentity(t *testing.T) (string, []age.Recipient, []age.Identity) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids, err := seal.ReadIdentityFile(path)
+	ids, err := seal.ReadIdentityFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestGoldenKeyFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ids, err := seal.ReadIdentityFile(filepath.Join(dir, "identity.txt"))
+	ids, err := seal.ReadIdentityFile(filepath.Join(dir, "identity.txt"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestPermissions(t *testing.T) {
 		if _, err := seal.ReadSecret(path, ids); !errors.Is(err, seal.ErrPermissions) {
 			t.Errorf("mode %o: %v, want ErrPermissions", mode, err)
 		}
-		if _, err := seal.ReadIdentityFile(idPath); !errors.Is(err, seal.ErrPermissions) {
+		if _, err := seal.ReadIdentityFile(idPath, nil); !errors.Is(err, seal.ErrPermissions) {
 			t.Errorf("identity of mode %o: %v, want ErrPermissions", mode, err)
 		}
 	}
@@ -260,7 +260,7 @@ func TestIdentityFileErrorsHideText(t *testing.T) {
 	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := seal.ReadIdentityFile(path)
+	_, err := seal.ReadIdentityFile(path, nil)
 	if !errors.Is(err, seal.ErrCorrupt) || strings.Contains(err.Error(), "NOTAKEY") {
 		t.Errorf("got %v, want ErrCorrupt without the text of the file", err)
 	}

@@ -83,6 +83,9 @@ func decrypt(b []byte, identities []age.Identity) ([]byte, error) {
 	if noMatch := (*age.NoIdentityMatchError)(nil); errors.As(err, &noMatch) {
 		return nil, ErrWrongKey
 	}
+	if errors.Is(err, ErrWrongKey) {
+		return nil, fmt.Errorf("decrypt: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("decrypt: %w: %w", ErrCorrupt, err)
 	}

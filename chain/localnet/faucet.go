@@ -20,6 +20,15 @@ func (n *Net) Faucet(ctx context.Context, tx chain.TxID, to chain.Address, walFr
 	return err
 }
 
+// Transfer pays walFrost from one address to another, once per transaction ID.
+// It returns chain.ErrNoFunds when the sender does not have so much.
+func (n *Net) Transfer(ctx context.Context, tx chain.TxID, from, to chain.Address, walFrost uint64) error {
+	_, err := n.execute(ctx, call{tx, from, transferRequest(to, walFrost), func(e *env) (*chain.Outcome, error) {
+		return new(chain.Outcome), e.pay(e.Types.WALCoin(), to, walFrost)
+	}})
+	return err
+}
+
 // pay gives a new coin of the sender's money to an address.
 func (e *env) pay(coinType move.StructTag, to chain.Address, amount uint64) error {
 	if amount == 0 {

@@ -62,6 +62,13 @@ func faucetRequest(to chain.Address, walFrost, suiMist uint64) *request {
 	}}
 }
 
+func transferRequest(to chain.Address, walFrost uint64) *request {
+	return &request{"transfer", func(c *move.Codec) {
+		c.Fixed(to[:])
+		c.U64(&walFrost)
+	}}
+}
+
 // systemRequest is a call that the ledger makes by itself, once an epoch or at genesis.
 func systemRequest(kind string, n uint64) *request {
 	return &request{kind, func(c *move.Codec) { c.U64(&n) }}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -77,7 +78,7 @@ func newRootCommand(a *app) *cobra.Command {
 	flags.CountVarP(&a.verbose, "verbose", "v", "say more: -v state changes, -vv every operation, with names")
 	a.unlock.flags(flags)
 	root.AddCommand(newInitCommand(a), newMountCommand(a), newUmountCommand(a), newStatusCommand(a), newSyncCommand(a),
-		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newTrashCommand(a), newCostCommand(a), newRestoreCommand(a), newCollectCommand(a), newUsageCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCheckCommand(a), newCacheCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
+		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newTrashCommand(a), newCostCommand(a), newRestoreCommand(a), newCollectCommand(a), newUsageCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCheckCommand(a), newCacheCommand(a), newLocalnetCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
 	return root
 }
 
@@ -96,13 +97,32 @@ func (a *app) execute(ctx context.Context, args []string) int {
 		return int(ui.OK)
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = errInterrupted
-	case !begun: // what cobra finds wrong with arguments and flags
+	case !begun: // what cobra finds wrong with arguments and flags, perhaps before it saw --json
+		a.json = a.json || wantsJSON(args)
+		a.speak()
 		err = ui.Errorf(ui.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
 	}
 	if op := strings.TrimPrefix(cmd.CommandPath(), root.Name()); op != "" {
 		err = fmt.Errorf("%s: %w", strings.TrimSpace(op), explain(err))
 	}
 	return int(a.Error(err))
+}
+
+// wantsJSON looks for --json in arguments that could not be parsed.
+func wantsJSON(args []string) bool {
+	for _, arg := range args {
+		if arg == "--" {
+			return false
+		}
+		if on, ok := strings.CutPrefix(arg, "--json="); ok {
+			yes, err := strconv.ParseBool(on)
+			return yes && err == nil
+		}
+		if arg == "--json" {
+			return true
+		}
+	}
+	return false
 }
 
 // onBegin calls begin before the body of cmd or of a command below it runs.

@@ -31,6 +31,8 @@ const (
 	opCheck       = "check"
 	opCollect     = "gc"
 	opUsage       = "du"
+	opAdvance     = "localnet.advance-epoch"
+	opFaucet      = "localnet.faucet"
 	opUmount      = "umount"
 )
 
@@ -55,6 +57,8 @@ func (d *drive) calls() map[string]control.Handler {
 		opCheck:       answer(d.answerCheck),
 		opCollect:     answer(d.answerCollect),
 		opUsage:       answer(d.answerUsage),
+		opAdvance:     answer(d.answerAdvance),
+		opFaucet:      answer(d.answerFaucet),
 	}
 }
 

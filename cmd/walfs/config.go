@@ -91,14 +91,19 @@ func loadConfig(h home, getenv func(string) string) (config, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("read configuration: %w", err)
 	}
-	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
-	if err := decoder.Decode(&c); err != nil {
+	if c, err = parseConfig(text); err != nil {
 		return c, configError(h, err)
 	}
 	if err := c.environment(getenv); err != nil {
 		return c, err
 	}
 	return c, c.check(h)
+}
+
+// parseConfig reads the text of config.toml.
+func parseConfig(text []byte) (c config, err error) {
+	err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&c)
+	return c, err
 }
 
 func configError(h home, err error) error {

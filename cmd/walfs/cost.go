@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/bits"
 
 	"github.com/spf13/cobra"
@@ -179,12 +178,4 @@ func (a *app) showCosts(c costs) error {
 		table.Row(way.name, way.Blobs, ui.Size(int64(way.Encoded)), wal(way.Storage), wal(way.Write), wal(way.Total))
 	}
 	return errors.Join(err, table.Flush())
-}
-
-// frostPerWAL is how many FROST a WAL has. Source: the WAL coin, decimals 9.
-const frostPerWAL = 1_000_000_000
-
-// wal writes FROST in WAL.
-func wal(frost uint64) string {
-	return fmt.Sprintf("%d.%09d WAL", frost/frostPerWAL, frost%frostPerWAL)
 }

@@ -260,6 +260,9 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.renewer.Look(ctx); err != nil { // what has ended is not to be given up here
+		d.log.Warn("what is paid for is not known", "err", err)
+	}
 	found, err := fsys.Recover(ctx, rebooted)
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)

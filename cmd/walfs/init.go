@@ -31,8 +31,10 @@ type initOptions struct {
 
 func (o *initOptions) flags(set *pflag.FlagSet) {
 	set.BoolVar(&o.passphrase, "passphrase", false, "lock the keys of a new drive with a passphrase instead of an identity file")
-	set.StringArrayVar(&o.recipients, "recipient", nil, "let the age `KEY` (age1…) open the keys of a new drive too")
-	set.BoolVar(&o.plain, "plaintext", false, "seal nothing in a new drive: anybody can read its blobs")
+	set.StringArrayVar(&o.recipients, "recipient", nil, "let an age or ssh public `KEY`, or those in a file, open the keys of a new drive too")
+	set.BoolVar(&o.plain, "plain", false, "seal nothing in a new drive: anybody can read its blobs")
+	set.BoolVar(&o.plain, "plaintext", false, "the same as --plain")
+	_ = set.MarkHidden("plaintext") // fails for flags that do not exist only
 	set.IntVar(&o.nodes, "nodes", 0, "`N` storage nodes for a new drive (default 10)")
 	set.IntVar(&o.shards, "shards", 0, "`N` shards for a new drive (default 100)")
 	set.StringArrayVar(&o.nodeDirs, "node-dir", nil, "`DIR` for nodes of a new drive; several, on several disks, share them")

@@ -46,8 +46,15 @@ func (a *app) makeKeys(ctx context.Context, h home, c config, o initOptions, b b
 // recipients returns who can open the keys of the new drive: a passphrase alone, or the
 // identity file, which is made beside the keys unless there is one, and others.
 func (a *app) recipients(ctx context.Context, h home, c config, o initOptions) ([]seal.Recipient, error) {
-	if o.passphrase || a.unlock.pass.given() {
+	if o.passphrase && a.unlock.identity != "" {
+		return nil, usagef("--passphrase and --identity: the keys are locked to the one or the other")
+	}
+	if o.passphrase || a.unlock.pass.given() && a.unlock.identity == "" {
 		return a.passphraseRecipient(ctx, o)
+	}
+	others, err := readRecipients(o.recipients)
+	if err != nil {
+		return nil, err
 	}
 	file := c.Identity
 	if file == "" {
@@ -56,9 +63,9 @@ func (a *app) recipients(ctx context.Context, h home, c config, o initOptions) (
 			return nil, err
 		}
 	}
-	ids, err := seal.ReadIdentityFile(file)
+	ids, err := a.unlock.readIdentities(ctx, a.UI, file)
 	if err != nil {
-		return nil, ui.Errorf(ui.WrongKey, "identity: %w", err)
+		return nil, err
 	}
 	var all []seal.Recipient
 	for _, id := range ids {
@@ -68,14 +75,7 @@ func (a *app) recipients(ctx context.Context, h home, c config, o initOptions) (
 		}
 		all = append(all, r)
 	}
-	for _, text := range o.recipients {
-		r, err := seal.ParseRecipient(text)
-		if err != nil {
-			return nil, ui.Errorf(ui.Usage, "--recipient: %w", err)
-		}
-		all = append(all, r)
-	}
-	return all, nil
+	return append(all, others...), nil
 }
 
 func (a *app) passphraseRecipient(ctx context.Context, o initOptions) ([]seal.Recipient, error) {

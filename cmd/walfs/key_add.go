@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +29,7 @@ func newKeyAddCommand(a *app) *cobra.Command {
 	var o addOptions
 	cmd := &cobra.Command{
 		Use:   "add --recipient KEY | --new-passphrase…",
-		Short: "Let another age key or a passphrase open the drive too",
+		Short: "Let another age or ssh key or a passphrase open the drive too",
 		Long: "Add locks drive key and wallet once more, in key-NAME.age and wallet-NAME.age: a pair of files\n" +
 			"for each way in, since age does not mix a passphrase with others. The files that are there\n" +
 			"stay as they are. The flags without \"new\" say what opens the keys now.",
@@ -40,8 +43,8 @@ func newKeyAddCommand(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&o.recipients, "recipient", nil, "age `KEY` (age1…) that opens the drive; several share the files")
-	flags.StringVar(&o.name, "name", "", "`NAME` of the files (default: passphrase, or the end of the age key)")
+	flags.StringArrayVar(&o.recipients, "recipient", nil, "age or ssh public `KEY`, or a file of them, that opens the drive; several share the files")
+	flags.StringVar(&o.name, "name", "", "`NAME` of the files (default: passphrase, or one made of the key)")
 	flags.BoolVar(&o.ask, "new-passphrase", false, "ask for a new passphrase at the terminal")
 	o.pass.flags(flags, "new-", "the new files")
 	all := []string{"recipient", "new-passphrase", "new-passphrase-file", "new-passphrase-fd", "new-passphrase-command"}
@@ -55,7 +58,7 @@ func (a *app) addKey(ctx context.Context, o addOptions) (way keyWay, err error) 
 	if err != nil {
 		return way, err
 	}
-	recipients, err := o.parse()
+	recipients, err := readRecipients(o.recipients)
 	if err != nil {
 		return way, err
 	}
@@ -86,17 +89,6 @@ func (a *app) addKey(ctx context.Context, o addOptions) (way keyWay, err error) 
 	return way, nil
 }
 
-func (o *addOptions) parse() (all []seal.Recipient, err error) {
-	for _, text := range o.recipients {
-		r, err := seal.ParseRecipient(text)
-		if err != nil {
-			return nil, ui.Errorf(ui.Usage, "--recipient: %w", err)
-		}
-		all = append(all, r)
-	}
-	return all, nil
-}
-
 // recipientEnd is how many characters of an age key its files are named after.
 const recipientEnd = 8
 
@@ -108,6 +100,10 @@ func (o *addOptions) nameOr() string {
 		return "passphrase"
 	}
 	first := o.recipients[0]
+	if !strings.HasPrefix(first, "age1") { // an ssh key, or a file, has letters that no name has
+		sum := sha256.Sum256([]byte(first))
+		return hex.EncodeToString(sum[:recipientEnd/2])
+	}
 	return first[max(0, len(first)-recipientEnd):]
 }
 

@@ -93,9 +93,13 @@ func (a *app) exportKeys(ctx context.Context, o exportOptions) (e exportedKeys, 
 		err = writeSheet(o.sheet, k, c.networkFolder(h))
 	} else {
 		e.Form = "folder"
-		e.Files, err = copyKeys(h, absolute(o.out), a.unlock.file(h, c))
+		identity := a.unlock.file(h, c)
+		if seal.IsSSH(ids) { // it opens more than this drive, and has copies of its own
+			identity = ""
+		}
+		e.Files, err = copyKeys(h, absolute(o.out), identity)
 		if err == nil {
-			err = checkCopies(e.Files, ids, k)
+			err = a.checkCopies(ctx, e.Files, ids, k)
 		}
 	}
 	if err != nil {
@@ -184,14 +188,14 @@ func copyKeys(h home, dir, identity string) (copies []string, err error) {
 }
 
 // checkCopies opens the copies as they lie there.
-func checkCopies(copies []string, ids []seal.Identity, k keys) error {
+func (a *app) checkCopies(ctx context.Context, copies []string, ids []seal.Identity, k keys) error {
 	var pairs []keyPair
 	for i := 0; i+1 < len(copies); i += 2 {
 		pairs = append(pairs, keyPair{key: copies[i], wallet: copies[i+1]})
 	}
 	if len(copies)%2 != 0 { // the identity
 		var err error
-		if ids, err = seal.ReadIdentityFile(copies[len(copies)-1]); err != nil {
+		if ids, err = a.unlock.readIdentities(ctx, a.UI, copies[len(copies)-1]); err != nil {
 			return err
 		}
 	}

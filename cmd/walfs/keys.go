@@ -21,7 +21,7 @@ type unlock struct {
 }
 
 func (u *unlock) flags(set *pflag.FlagSet) {
-	set.StringVar(&u.identity, "identity", "", "age identity `FILE` that opens the drive's keys (default: identity.txt in the state folder)")
+	set.StringVar(&u.identity, "identity", "", "`FILE` with an age identity or a private ssh key that opens the drive's keys (default: identity.txt in the state folder)")
 	u.pass.flags(set, "", "the drive's keys")
 }
 
@@ -36,11 +36,7 @@ func (u *unlock) file(h home, c config) string {
 // identities returns what opens the key files of h.
 func (u *unlock) identities(ctx context.Context, say *ui.UI, h home, c config) ([]seal.Identity, error) {
 	if file := u.file(h, c); file != "" {
-		ids, err := seal.ReadIdentityFile(file)
-		if err != nil {
-			return nil, ui.Errorf(ui.WrongKey, "identity: %w", err)
-		}
-		return ids, nil
+		return u.readIdentities(ctx, say, file)
 	}
 	if err := u.pass.read(ctx, say.Passphrase, "passphrase of the drive"); err != nil {
 		return nil, err
@@ -50,6 +46,37 @@ func (u *unlock) identities(ctx context.Context, say *ui.UI, h home, c config) (
 		return nil, ui.Errorf(ui.WrongKey, "%w", err)
 	}
 	return []seal.Identity{id}, nil
+}
+
+// readIdentities reads an identity file. The passphrase of one that is locked itself comes
+// from where that of the drive would.
+func (u *unlock) readIdentities(ctx context.Context, say *ui.UI, file string) ([]seal.Identity, error) {
+	ids, err := seal.ReadIdentityFile(file, func() ([]byte, error) {
+		err := u.pass.read(ctx, say.Passphrase, "passphrase of "+file)
+		return []byte(u.pass.text), err
+	})
+	if err != nil {
+		return nil, ui.Errorf(ui.WrongKey, "identity: %w", err)
+	}
+	return ids, nil
+}
+
+// readRecipients reads public keys, or the files that hold them.
+func readRecipients(given []string) (all []seal.Recipient, err error) {
+	for _, text := range given {
+		var some []seal.Recipient
+		if seal.IsKey(text) {
+			some = make([]seal.Recipient, 1)
+			some[0], err = seal.ParseRecipient(text)
+		} else {
+			some, err = seal.ReadRecipientFile(text)
+		}
+		if err != nil {
+			return nil, ui.Errorf(ui.Usage, "--recipient: %w", err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
 }
 
 // keys is what a drive's owner has: the drive keys and the wallet.

@@ -78,7 +78,7 @@ func (a *app) list(ctx context.Context, o listOptions, args []string) (err error
 	defer func() { err = errors.Join(err, l.close()) }()
 	path := []byte("/")
 	if len(args) > 0 {
-		if path, err = l.inside(ctx, args[0]); err != nil {
+		if path, err = l.existing(ctx, args[0]); err != nil {
 			return err
 		}
 	}

@@ -91,7 +91,8 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 	if dir, err = prepareMountPoint(dir, h, c); err != nil {
 		return err
 	}
-	if !h.exists() || h.begun() {
+	fresh := !h.exists() || h.begun()
+	if fresh {
 		made, err := a.initDrive(ctx, h, o.init)
 		if err != nil {
 			return err
@@ -99,13 +100,21 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 		if err := a.result("init", made, func() error { return a.showMade(made) }); err != nil {
 			return err
 		}
-	} else if h.keysAtRisk(c) {
-		a.Note("the keys were never exported, and would be lost with this machine: %s key export --out DIR, or --sheet FILE", a.self)
+	}
+	atRisk := func() { // said once the mount is there: what is refused has an error to tell of
+		if !fresh && h.keysAtRisk(c) {
+			a.Note("the keys were never exported, and would be lost with this machine: %s key export --out DIR, or --sheet FILE", a.self)
+		}
 	}
 	if o.background {
-		return a.background(ctx, h, c, dir, o)
+		err := a.background(ctx, h, c, dir, o)
+		if err == nil {
+			atRisk()
+		}
+		return err
 	}
 	return a.serve(ctx, h, dir, o, a.Logger(), func(m mountedDrive) error {
+		atRisk()
 		return a.result("mount", m, func() error { return a.Print("mounted at %s", m.Mountpoint) })
 	})
 }

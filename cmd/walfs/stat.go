@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -55,7 +56,7 @@ func newStatCommand(a *app) *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, l.close()) }()
-			path, err := l.inside(cmd.Context(), args[0])
+			path, err := l.existing(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -78,15 +79,44 @@ func (l *line) inside(ctx context.Context, path string) ([]byte, error) {
 	if err := l.call(ctx, opStatus, nothing{}, nil, &s); err != nil {
 		return nil, err
 	}
-	full := absolute(path)
-	full = filepath.Join(resolve(filepath.Dir(full)), filepath.Base(full)) // a link itself is not followed
-	if full == s.Mountpoint {
-		return []byte("/"), nil
-	}
-	if rest, ok := strings.CutPrefix(full, strings.TrimSuffix(s.Mountpoint, "/")+"/"); ok {
-		return []byte("/" + rest), nil
+	if inner, ok := below(s.Mountpoint, path); ok {
+		return inner, nil
 	}
 	return []byte("/" + strings.TrimPrefix(path, "/")), nil
+}
+
+// below returns the path in the drive of one below the mount point.
+func below(mountpoint, path string) ([]byte, bool) {
+	full := absolute(path)
+	full = filepath.Join(resolve(filepath.Dir(full)), filepath.Base(full)) // a link itself is not followed
+	if full == mountpoint {
+		return []byte("/"), true
+	}
+	rest, ok := strings.CutPrefix(full, strings.TrimSuffix(mountpoint, "/")+"/")
+	return []byte("/" + rest), ok
+}
+
+// existing is inside for something that has to be there. What is on this machine, but
+// neither below the mount point nor in the drive under the same path, is told as such.
+func (l *line) existing(ctx context.Context, path string) ([]byte, error) {
+	inner, err := l.inside(ctx, path)
+	if err != nil || !l.mounted {
+		return inner, err
+	}
+	if _, err := os.Lstat(path); err != nil {
+		return inner, nil // who looks for it in the drive says what is wrong
+	}
+	var s status
+	if err := l.call(ctx, opStatus, nothing{}, nil, &s); err != nil {
+		return nil, err
+	}
+	if _, ok := below(s.Mountpoint, path); ok {
+		return inner, nil
+	}
+	if err := l.call(ctx, opStat, statArgs{inner}, nil, nil); err == nil {
+		return inner, nil
+	}
+	return nil, ui.Errorf(ui.Failed, "%s is not in the drive, which is mounted at %s", ui.Clean(path), s.Mountpoint)
 }
 
 func (d *drive) answerStat(ctx context.Context, args statArgs, _ func(any) error) (fileStat, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/fs/keep"
 )
 
@@ -43,7 +44,12 @@ type status struct {
 	Nodes           []nodeStatus `json:"nodes"`
 	Epoch           walrus.Epoch `json:"epoch"`
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
+	EndedBlobs      int          `json:"ended_blobs"`       // their storage has ended, needed or not
+	LostFiles       int          `json:"lost_files"`        // with content in those only
+	LostBytes       int64        `json:"lost_bytes"`        // of all files with content in those
+	Wallet          string       `json:"wallet"`            // address that pays
 	Balance         uint64       `json:"wal_balance_frost"`
+	Missing         uint64       `json:"wal_missing_frost"` // for what waits to be stored or renewed
 	KeysExported    bool         `json:"keys_exported"`
 	IndexCopy       string       `json:"index_copy,omitempty"` // when the newest local copy was made, as RFC 3339
 	IndexCopies     int          `json:"index_copies"`
@@ -142,7 +148,7 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 			s.GarbageBytes += int64(n)
 		}
 	}
-	d.addLedger(ctx, &s)
+	d.addLedger(ctx, &s, at)
 	d.addProblems(&s)
 	return s, nil
 }
@@ -189,7 +195,7 @@ func firstOf(names []string) string {
 }
 
 // addLedger adds what the ledger says; that it does not answer is a problem, not an error.
-func (d *drive) addLedger(ctx context.Context, s *status) {
+func (d *drive) addLedger(ctx context.Context, s *status, at commit.Status) {
 	state, err := d.ledger.State(ctx)
 	if err != nil {
 		s.Problems = append(s.Problems, fmt.Sprintf("the ledger does not answer: %v", err))
@@ -206,7 +212,17 @@ func (d *drive) addLedger(ctx context.Context, s *status) {
 		s.Problems = append(s.Problems, fmt.Sprintf("the wallet cannot be read: %v", err))
 		return
 	}
-	s.Balance = balance.WALFrost
+	s.Balance, s.Wallet = balance.WALFrost, d.keys.wallet.Address().String()
+	d.addFunds(s, state, at)
+	ended, err := d.index.Ended(ctx)
+	if err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("what is lost is not known: %v", err))
+	}
+	s.EndedBlobs, s.LostFiles, s.LostBytes = ended.Segments, ended.Files-ended.Local, ended.Bytes
+	if ended.Files > 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("%d files (%s) were not renewed in time: %d are lost, %d are only on this machine",
+			ended.Files, ui.Size(ended.Bytes), s.LostFiles, ended.Local))
+	}
 }
 
 // addProblems adds what is wrong with the nodes and how they stand to the quorums.
@@ -305,6 +321,8 @@ func (a *app) showStatus(s status) error {
 	}
 	if s.NearestEndEpoch == 0 {
 		row("epoch", "%d", s.Epoch)
+	} else if s.NearestEndEpoch <= s.Epoch {
+		row("epoch", "%d, storage of some data ended in %d", s.Epoch, s.NearestEndEpoch)
 	} else {
 		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
 	}

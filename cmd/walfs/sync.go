@@ -58,7 +58,7 @@ func (a *app) sync(ctx context.Context, limit time.Duration, paths []string) (er
 	defer func() { err = errors.Join(err, l.close()) }()
 	var args syncArgs
 	if len(paths) > 0 {
-		inside, err := l.inside(ctx, paths[0])
+		inside, err := l.existing(ctx, paths[0])
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (d *drive) answerSync(ctx context.Context, args syncArgs, emit func(any) er
 		return synced{}, ctx.Err()
 	}
 	if ino != index.Root {
-		if state, err := d.index.State(ctx, ino); err == nil && state.State == index.StateCertified {
+		if state, err := d.index.State(ctx, ino); err == nil && state.State.Anchored() && state.State != index.StateLost {
 			return synced{Certified: true}, nil
 		}
 	}

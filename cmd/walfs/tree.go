@@ -45,7 +45,7 @@ func (a *app) openTree(ctx context.Context, h home, path string) (*tree, string,
 	}
 	l := &line{call: client.Call, close: client.Close, mounted: true}
 	var s status
-	inner, err := l.inside(ctx, path)
+	inner, err := l.existing(ctx, path)
 	if err == nil {
 		err = l.call(ctx, opStatus, nothing{}, nil, &s)
 	}

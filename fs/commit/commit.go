@@ -92,6 +92,7 @@ func (c *Committer) Run(ctx context.Context) error {
 	group.Go(func() error { return c.putAll(running) })
 	group.Go(func() error { return c.finishAll(running) })
 	group.Go(func() error { return c.settleAll(running, underway) })
+	group.Go(func() error { return c.awaitFunds(running) })
 	err = group.Wait()
 	c.stopped(err)
 	if ctx.Err() != nil && !errors.Is(err, ErrTakenOver) {

@@ -79,7 +79,7 @@ func (c *Committer) queueOpen(ctx context.Context) ([]index.Attr, error) {
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := c.cfg.Index.Claim(ctx, len(dirty)+1, time.Now().AddDate(1, 0, 0))
+	jobs, err := c.cfg.Index.Claim(ctx, len(dirty)+1, true)
 	if err != nil {
 		return nil, err
 	}

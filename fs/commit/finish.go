@@ -126,7 +126,7 @@ func (c *Committer) settle(ctx context.Context, ino index.Ino) error {
 	if err != nil {
 		return err
 	}
-	if status.State != index.StateCertified {
+	if !status.State.Anchored() {
 		c.drains.found(ino, attr.PubSize, c.flights.last())
 		return nil
 	}

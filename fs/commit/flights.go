@@ -45,6 +45,7 @@ type flights struct {
 	limit  int64
 	newest uint64    // generation
 	asked  time.Time // when retry was called last
+	away   away      // whether the ledger is
 }
 
 func (f *flights) init(limit int64) {
@@ -107,6 +108,7 @@ func (f *flights) next(ctx context.Context) (flight, error) {
 		best, wait := f.due(time.Now())
 		if best != nil {
 			best.flying, best.began = true, time.Now()
+			f.away.ask(best.number)
 			taken := *best
 			f.mu.Unlock()
 			return taken, nil
@@ -127,6 +129,9 @@ func (f *flights) next(ctx context.Context) (flight, error) {
 
 // due returns the lowest segment that may be tried now, or how long to wait.
 func (f *flights) due(now time.Time) (best *flight, wait time.Duration) {
+	if wait = f.away.rest(now); wait > 0 {
+		return nil, wait
+	}
 	wait = maxPause
 	for _, fl := range f.open {
 		switch {
@@ -209,8 +214,11 @@ func (c *Committer) landed(ctx context.Context, fl flight, err error) error {
 	}
 	refused := isRefused(err)
 	next := time.Now().Add(backoff(fl.tries))
-	if refused {
+	switch {
+	case refused:
 		next = time.Now().Add(refusedPause)
+	case errors.Is(err, blobstore.ErrLedger):
+		next = time.Now() // all of them rest together, see away
 	}
 	c.flights.fail(fl.number, err, refused, next)
 	c.trouble.note(err)
@@ -240,17 +248,20 @@ func (f *flights) certified(number uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.open, number)
+	f.away.answered(number, nil, time.Now())
 	f.changed.raise()
 }
 
 func (f *flights) fail(number uint64, err error, refused bool, next time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.away.answered(number, err, time.Now())
 	if fl := f.open[number]; fl != nil {
 		fl.flying, fl.tries, fl.next = false, fl.tries+1, next
 		fl.err, fl.refused = err, refused
 		if fl.began.Before(f.asked) {
 			fl.next = time.Time{} // who asked meanwhile wants a try of their own
+			f.away.next = time.Time{}
 		}
 	}
 	f.changed.raise()
@@ -262,6 +273,7 @@ func (f *flights) retry() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = time.Now()
+	f.away.next = time.Time{}
 	for _, fl := range f.open {
 		fl.next = time.Time{}
 	}

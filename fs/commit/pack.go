@@ -83,12 +83,8 @@ func (p *packer) end() {
 
 // claim returns the next jobs, and whether there may be more.
 func (p *packer) claim(ctx context.Context) (jobs []index.Job, more bool, err error) {
-	now := time.Now()
-	if p.draining {
-		now = now.AddDate(1, 0, 0) // failed ones are tried again
-	}
 	limit := claimMax + len(p.seen)
-	all, err := p.c.cfg.Index.Claim(ctx, limit, now)
+	all, err := p.c.cfg.Index.Claim(ctx, limit, p.draining) // then failed ones are tried again
 	if err != nil {
 		return nil, false, fmt.Errorf("claim: %w", err)
 	}
@@ -117,7 +113,7 @@ func (p *packer) load(ctx context.Context, job index.Job) (*parcel, error) {
 	if err != nil {
 		return nil, &fileError{err}
 	}
-	if wait := p.c.cfg.Policy.OpenAge - time.Since(job.Queued); file.Writers() > 0 && !p.draining && wait > 0 {
+	if wait := p.c.cfg.Policy.OpenAge - job.Waited; file.Writers() > 0 && !p.draining && wait > 0 {
 		file.Release()
 		p.left.add(job.Size, time.Now().Add(wait))
 		return nil, nil
@@ -262,10 +258,10 @@ func (p *packer) putBack(ctx context.Context, job index.Job, err error) error {
 	case errors.Is(err, staging.ErrBusy):
 		p.left.add(job.Size, time.Now().Add(p.c.cfg.Policy.Quiet))
 	case errors.As(err, &own):
-		retry := time.Now().Add(backoff(job.Tries))
-		p.left.add(job.Size, retry)
+		rest := backoff(job.Tries)
+		p.left.add(job.Size, time.Now().Add(rest))
 		p.c.trouble.fileFailed(job.Ino, own.err)
-		if err := p.c.cfg.Index.JobFailed(ctx, job.Ino, own.err, retry); err != nil && !errors.Is(err, index.ErrNotExist) {
+		if err := p.c.cfg.Index.JobFailed(ctx, job.Ino, own.err, rest); err != nil && !errors.Is(err, index.ErrNotExist) {
 			return fmt.Errorf("inode %d: %w", job.Ino, err)
 		}
 	default:

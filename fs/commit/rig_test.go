@@ -63,6 +63,7 @@ type options struct {
 	hook    func(string)
 	ledger  func(chain.Ledger) chain.Ledger // wraps it
 	idle    bool                            // do not Run
+	now     func() time.Time                // the machine's clock as the index reads it
 	plain   bool
 }
 
@@ -110,7 +111,7 @@ func (r *rig) open(o options) {
 		r.ledger = o.ledger(r.ledger)
 	}
 	r.must(r.net.Faucet(ctx, chain.TxID{1}, owner))
-	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db"), Trash: true})
+	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db"), Trash: true, Now: o.now})
 	r.must(err)
 	d := drive
 	d.Plain = o.plain
@@ -255,7 +256,12 @@ func (r *rig) patch(name string, p []byte, off int64) {
 
 func (r *rig) drain() {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	r.drainWithin(time.Minute)
+}
+
+func (r *rig) drainWithin(d time.Duration) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	if err := r.c.Drain(ctx, nil); err != nil {
 		r.Fatal(err)

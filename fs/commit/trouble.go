@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/index"
 )
 
@@ -134,13 +136,19 @@ func (c *Committer) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// problems says which segments do not get on.
+// problems says which segments do not get on. Those that wait for the same
+// thing are told of together.
 func (f *flights) problems() (list []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	away, broke := 0, 0
 	for _, fl := range f.open {
 		switch {
 		case fl.err == nil:
+		case errors.Is(fl.err, blobstore.ErrLedger):
+			away++
+		case errors.Is(fl.err, chain.ErrNoFunds):
+			broke++
 		case fl.refused:
 			list = append(list, fl.err.Error())
 		case fl.tries >= warnAfter:
@@ -148,6 +156,12 @@ func (f *flights) problems() (list []string) {
 		}
 	}
 	slices.Sort(list)
+	if away > 0 && f.away.misses >= warnAfter {
+		list = append(list, fmt.Sprintf("%d blobs wait for the ledger, which does not answer (asked %d times)", away, f.away.misses))
+	}
+	if broke > 0 {
+		list = append(list, fmt.Sprintf("%d blobs wait to be stored: %v in the wallet", broke, chain.ErrNoFunds))
+	}
 	return list
 }
 

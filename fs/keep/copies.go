@@ -162,10 +162,14 @@ func (c *Copies) evictSome(ctx context.Context, list []index.Copy) (evicted, err
 	return evicted{freed.Load(), dropped.Load()}, err
 }
 
-// evictOne removes what staging holds of a file, unless it is in use or not
-// all certified. The index forgets the copy for good before the bytes go.
+// evictOne removes what staging holds of a file, unless it is in use, not all
+// certified, or the only copy. The index forgets the copy for good before the
+// bytes go.
 func (c *Copies) evictOne(ctx context.Context, copy index.Copy) (evicted, error) {
 	if err := ctx.Err(); err != nil {
+		return evicted{}, err
+	}
+	if only, err := c.cfg.Index.HasEnded(ctx, copy.Ino); only || err != nil {
 		return evicted{}, err
 	}
 	if err := c.cfg.Index.CopyDrop(ctx, copy.Ino); err != nil {
@@ -194,5 +198,5 @@ func (c *Copies) isClean(ctx context.Context, ino index.Ino) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("state of inode %d: %w", ino, err)
 	}
-	return status.State == index.StateCertified, nil
+	return status.State.Anchored() && status.State != index.StateLost, nil
 }

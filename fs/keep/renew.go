@@ -43,6 +43,7 @@ type Renewals struct {
 	Late        int // segments with less than a tenth of their time left
 	Err         error
 	Frost       uint64       // paid
+	Need        uint64       // FROST that what is due costs and was not paid
 	EarliestEnd walrus.Epoch // of what is late
 }
 
@@ -118,7 +119,7 @@ func (r *Renewer) Problems() (list []string) {
 func (r *Renewer) Renew(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	run := renewal{r: r}
+	run := renewal{r: r, paid: map[uint64]bool{}}
 	err := run.all(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -137,11 +138,24 @@ func (r *Renewer) Renew(ctx context.Context) error {
 	return nil
 }
 
-// renewal is one run of Renew.
+// Look asks the ledger what is paid for and tells the index, without renewing anything.
+func (r *Renewer) Look(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	run := renewal{r: r, looks: true}
+	if err := run.all(ctx); err != nil {
+		return fmt.Errorf("look up what is paid for: %w", err)
+	}
+	return nil
+}
+
+// renewal is one run of Renew, or of Look.
 type renewal struct {
 	r      *Renewer
+	looks  bool // pays nothing
 	epoch  walrus.Epoch
 	target walrus.Epoch // up to which is paid afterwards
+	paid   map[uint64]bool
 	found  Renewals
 }
 
@@ -154,38 +168,44 @@ func (n *renewal) all(ctx context.Context) error {
 	n.epoch, n.found.Epoch, n.target = state.Epoch, state.Epoch, state.Epoch+walrus.Epoch(ahead)
 	filter := index.SegmentFilter{EndBy: n.epoch + walrus.Epoch(ahead/renewLeft), Below: index.Finished + 1, Max: chain.MaxBatch}
 	var errs []error
+	late := n.epoch + walrus.Epoch(max(1, ahead/lateLeft))
 	for {
 		rows, err := n.r.cfg.Index.Segments(ctx, filter)
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}
 		if len(rows) == 0 {
+			n.r.cfg.Index.AtEpoch(n.epoch, late) // now that the index knows what is paid for
 			return errors.Join(errs...)
 		}
 		filter.After = rows[len(rows)-1].Number
-		if err := n.page(ctx, rows, n.epoch+walrus.Epoch(max(1, ahead/lateLeft))); err != nil {
+		rows = slices.DeleteFunc(rows, func(s index.SegmentRow) bool { return s.Stage < walrus.Certified })
+		due, err := n.look(ctx, rows)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if n.looks {
+			continue
+		}
+		if len(errs) > 1 { // the same will be wrong with the rest
+			n.unpaid(state, due, late)
+		} else if err := n.extend(ctx, due); err != nil {
 			errs = append(errs, err)
-			if ctx.Err() != nil || len(errs) > 1 { // the same will be wrong with the rest
-				return errors.Join(errs...)
-			}
+			n.unpaid(state, due, late)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 }
 
-// page renews some segments. Late ones that fail are counted.
-func (n *renewal) page(ctx context.Context, rows []index.SegmentRow, late walrus.Epoch) error {
-	rows = slices.DeleteFunc(rows, func(s index.SegmentRow) bool { return s.Stage < walrus.Certified })
-	if len(rows) == 0 {
-		return nil
-	}
-	due, err := n.look(ctx, rows)
-	if err == nil {
-		err = n.extend(ctx, due)
-	}
-	if err == nil {
-		return nil
-	}
-	for _, d := range due {
+// unpaid counts what may not have been renewed.
+func (n *renewal) unpaid(state *chain.State, list []due, late walrus.Epoch) {
+	for _, d := range list {
+		if n.paid[d.Number] {
+			continue
+		}
+		n.found.Need += state.ExtendPrice(d.Storage, uint32(n.target-d.EndEpoch))
 		if d.EndEpoch <= late {
 			n.found.Late++
 			if n.found.EarliestEnd == 0 || d.EndEpoch < n.found.EarliestEnd {
@@ -193,7 +213,6 @@ func (n *renewal) page(ctx context.Context, rows []index.SegmentRow, late walrus
 			}
 		}
 	}
-	return err
 }
 
 // due is a segment to renew, and the end of what is paid for.
@@ -201,11 +220,15 @@ type due struct {
 	Number   uint64
 	Object   walrus.ObjectID
 	EndEpoch walrus.Epoch
+	Storage  uint64 // bytes of encoded size
 }
 
 // look asks the ledger what is paid for, writes down what the index did not
 // know, and returns what is due all the same.
 func (n *renewal) look(ctx context.Context, rows []index.SegmentRow) (list []due, err error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
 	objects := make([]walrus.ObjectID, len(rows))
 	for i, s := range rows {
 		objects[i] = s.Object
@@ -233,7 +256,7 @@ func (n *renewal) look(ctx context.Context, rows []index.SegmentRow) (list []due
 			}
 		}
 		if o.EndEpoch < n.target && n.isDue(o.EndEpoch) {
-			list = append(list, due{s.Number, s.Object, o.EndEpoch})
+			list = append(list, due{s.Number, s.Object, o.EndEpoch, o.StorageSize})
 		}
 	}
 	return list, nil
@@ -264,6 +287,7 @@ func (n *renewal) extend(ctx context.Context, list []due) error {
 	ends := map[walrus.Epoch][]uint64{}
 	for i, e := range out.Extended {
 		ends[e.EndEpoch] = append(ends[e.EndEpoch], list[i].Number)
+		n.paid[list[i].Number] = true
 	}
 	for end, numbers := range ends {
 		if err := n.r.cfg.Index.Renewed(ctx, numbers, end); err != nil {

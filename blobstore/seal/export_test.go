@@ -1,0 +1,4 @@
+package seal
+
+// ParseIdentities reads the content of an identity file.
+var ParseIdentities = parseIdentities
