@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"strings"
 
 	"github.com/walfs/walfs/blobstore/walrus"
 )
@@ -15,6 +16,7 @@ const (
 	StateStaged    State = "staged"    // safe on this machine
 	StateStoring   State = "storing"   // packed
 	StateCertified State = "certified" // a fresh machine with the keys gets it back
+	StateLost      State = "lost"      // it was, and some of it cannot be had any more
 )
 
 // Status is what State reports of an inode.
@@ -51,6 +53,9 @@ func (db *DB) State(ctx context.Context, ino Ino) (s Status, err error) {
 		s.EndEpoch = walrus.Epoch(r.int(0))
 		if s.Error == "" {
 			s.Error = r.text(1)
+		}
+		if s.State == StateCertified && strings.HasPrefix(s.Error, lostMark) {
+			s.State = StateLost
 		}
 		return nil
 	})
