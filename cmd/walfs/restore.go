@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
@@ -27,18 +25,7 @@ type restoreOptions struct {
 	text    string // of at
 	at      keep.At
 	read    bool // only
-}
-
-// restored is what restore prints.
-type restored struct {
-	Drive      string   `json:"drive"`
-	Home       string   `json:"home"`
-	Generation uint64   `json:"generation"`
-	Time       string   `json:"time,omitempty"` // when it was packed, as RFC 3339
-	ReadOnly   bool     `json:"read_only"`
-	Inodes     int64    `json:"inodes"`
-	Bytes      int64    `json:"bytes"`
-	Problems   []string `json:"problems"`
+	takeoverOptions
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
@@ -47,20 +34,20 @@ func newRestoreCommand(a *app) *cobra.Command {
 		Use:   "restore --network DIR (--key-file FILE [--wallet FILE] [--identity FILE] | --sheet FILE)",
 		Short: "Rebuild a drive from ledger, nodes and keys in a new state folder",
 		Long: "Restore makes a state folder from the newest certified generation of a drive. The network\n" +
-			"folder is used where it is. This machine becomes the drive's writer: the one before, if it\n" +
-			"still runs, turns read-only. Keys from a recovery sheet are locked anew: to an identity file in\n" +
+			"folder is used where it is. Keys from a recovery sheet are locked anew: to an identity file in\n" +
 			"the state folder, or to the passphrase that the flags give.\n\n" +
-			"With --at or --read-only the drive stays with its writer: what is restored can be mounted\n" +
-			"and read.",
+			"The drive stays with the machine that writes it, and what is restored can be mounted and read.\n" +
+			"With --take-over this machine becomes the drive's writer: the one before, if it still runs,\n" +
+			"turns read-only. walfs takeover does that later; on a terminal restore asks.\n\n" +
+			"A generation that cannot be read is passed over with all above it. What was restored is then\n" +
+			"to be read only, unless --accept-loss goes on from there.",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.restore(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
-			if err := a.result("restore", r, func() error {
-				return a.Print("restored generation %d%s: %d files and folders, %s; %s mount DIR mounts it", r.Generation, r.when(), r.Inodes, ui.Size(r.Bytes), a.self)
-			}); err != nil {
+			if err := a.result("restore", r, func() error { return a.showRestored(r) }); err != nil {
 				return err
 			}
 			return r.err(a)
@@ -72,7 +59,11 @@ func newRestoreCommand(a *app) *cobra.Command {
 	flags.StringVar(&o.wallet, "wallet", "", "`FILE` with the wallet (default: wallet… beside the key file)")
 	flags.StringVar(&o.sheet, "sheet", "", "recovery sheet `FILE`, as key export --sheet wrote it or typed from paper")
 	flags.StringVar(&o.text, "at", "", "older `GENERATION`, or the last one before a TIME such as 2026-03-01 or \"2026-03-01 14:30\"; only to be read")
-	flags.BoolVar(&o.read, "read-only", false, "leave the drive to its writer")
+	flags.BoolVar(&o.read, "read-only", false, "leave the drive to its writer, and do not ask")
+	flags.BoolVar(&o.take, "take-over", false, "make this machine the drive's writer; the one before turns read-only")
+	o.takeoverOptions.flags(flags)
+	cmd.MarkFlagsMutuallyExclusive("take-over", "read-only")
+	cmd.MarkFlagsMutuallyExclusive("take-over", "at")
 	_ = cmd.MarkFlagRequired("network") // fails only for a flag that is not there
 	cmd.MarkFlagsOneRequired("key-file", "sheet")
 	cmd.MarkFlagsMutuallyExclusive("key-file", "sheet")
@@ -80,35 +71,11 @@ func newRestoreCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// when says of which time an older generation is.
-func (r restored) when() string {
-	if r.Time == "" || !r.ReadOnly {
-		return ""
-	}
-	return " of " + r.Time + ", to be read only"
-}
-
-// timeOf writes a time down; "" for none.
-func timeOf(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Format(time.RFC3339)
-}
-
-// err warns of what could not be restored as it was.
-func (r restored) err(a *app) error {
-	if len(r.Problems) == 0 {
-		return nil
-	}
-	for _, problem := range r.Problems {
-		a.Warn("%s", problem)
-	}
-	return ui.Errorf(ui.Partial, "%d entries were refused or changed", len(r.Problems))
-}
-
 func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err error) {
 	if o.at, err = parseAt(o.text); err != nil {
+		return r, err
+	}
+	if err := o.check(); err != nil {
 		return r, err
 	}
 	h, err := a.home()
@@ -116,7 +83,8 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		return r, err
 	}
 	if _, err := os.Lstat(h.index()); err == nil {
-		return r, ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir).WithHint("name a new folder with --home")
+		return r, ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir).
+			WithHint("name a new folder with --home; %s takeover brings a drive that was restored before up to date", a.self)
 	}
 	if _, err := os.Stat(filepath.Join(o.network, "network.json")); err != nil {
 		return r, ui.Errorf(ui.Failed, "no network in %s: %w", o.network, err)
@@ -155,10 +123,7 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 	if err != nil {
 		return r, err
 	}
-	return restored{
-		Drive: hex.EncodeToString(report.Drive[:]), Home: h.dir, Generation: report.Generation, Time: timeOf(report.Time), ReadOnly: o.read || o.text != "",
-		Inodes: report.Inodes, Bytes: report.Bytes, Problems: append([]string{}, report.Problems...),
-	}, nil
+	return newRestored(h, report), nil
 }
 
 // adopt brings the keys into the new state folder, and makes its settings.
@@ -233,30 +198,18 @@ func copyPrivate(to, from string) error {
 
 // replay rebuilds the index from the network.
 func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOptions) (report keep.Report, err error) {
-	net, err := c.openNetwork(ctx, h, a.Logger())
-	if err != nil {
-		return report, err
-	}
-	defer func() { err = errors.Join(err, net.Close()) }()
-	ledger := net.Ledger(k.wallet.Address())
-	blobs, err := blobstore.New(blobstore.Config{Ledger: ledger, Dial: net.Dial, Codec: net.Codec(), Log: a.Logger()})
-	if err != nil {
-		return report, err
-	}
-	defer func() { err = errors.Join(err, blobs.Close()) }()
 	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.Logger()})
 	if err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	report, err = keep.Restore(ctx, keep.RestoreConfig{
-		Ledger: ledger, Blobs: blobs, Keys: k.ring, Drive: k.drive, Path: h.index(), Staging: dir, Log: a.Logger(),
-		ReadOnly: o.read || o.text != "", At: o.at,
+	report, err = a.rebuild(ctx, h, c, k, o.takeoverOptions, keep.RestoreConfig{
+		Path: h.index(), Staging: dir, At: o.at, ReadOnly: o.read || o.text != "",
 	})
 	if errors.Is(err, keep.ErrNoGeneration) {
 		return report, ui.Errorf(ui.Failed, "%w: %s", err, o.text)
 	}
-	return report, wrapf(err, "rebuild the index")
+	return report, err
 }
 
 // parseAt reads the number of a generation or a time, in local time unless it says otherwise.

@@ -145,6 +145,23 @@ func Restore(ctx context.Context, cfg RestoreConfig) (Report, error) {
 	return report, nil
 }
 
+// Look returns what the ledger says of the drive, without reading anything of
+// it. Errors: ErrNoAnchor, ErrRolledBack.
+func Look(ctx context.Context, cfg RestoreConfig) (Seen, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &restore{cfg: cfg, signer: signer(cfg.Keys)}
+	found, err := r.findAnchor(ctx)
+	if err == nil {
+		err = cfg.Seen.check(found)
+	}
+	if err != nil {
+		return Seen{}, fmt.Errorf("restore: %w", err)
+	}
+	return found.seen(), nil
+}
+
 // restore is one run of Restore.
 type restore struct {
 	cfg    RestoreConfig

@@ -1,10 +1,13 @@
 package ui
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -36,6 +39,46 @@ func (u *UI) NewPassphrase(ctx context.Context, prompt string) (string, error) {
 		}
 		return first, nil
 	})
+}
+
+// Confirm asks the person at the terminal a question that is answered with yes
+// or no, no being what an empty answer means. Where nobody can be asked, since
+// stderr is no terminal or JSON is wanted, the answer is no.
+func (u *UI) Confirm(ctx context.Context, question string) (bool, error) {
+	if !u.err.terminal || u.cfg.JSON || u.cfg.Quiet {
+		return false, nil
+	}
+	answer, err := u.ask(func(tty *os.File) (string, error) { return readLine(ctx, tty, question+" [y/N] ") })
+	if CodeOf(err) == WrongKey { // no terminal after all
+		return false, nil
+	}
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes", err
+}
+
+// readLine reads a line that is echoed. When ctx ends first the read is left behind.
+func readLine(ctx context.Context, tty *os.File, prompt string) (string, error) {
+	if _, err := fmt.Fprintf(tty, "walfs: %s", Clean(prompt)); err != nil {
+		return "", fmt.Errorf("ask: %w", err)
+	}
+	type answer struct {
+		text string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := bufio.NewReader(tty).ReadString('\n')
+		answers <- answer{text, err}
+	}()
+	select {
+	case a := <-answers:
+		if errors.Is(a.err, io.EOF) {
+			a.err = nil
+		}
+		return a.text, a.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // ask opens the terminal for f and keeps everything else off it.
