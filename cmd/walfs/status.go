@@ -11,6 +11,7 @@ import (
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/keep"
 )
 
 // status is what walfs status prints. Sizes are in bytes; those by state are of files.
@@ -42,6 +43,7 @@ type status struct {
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
 	Balance         uint64       `json:"wal_balance_frost"`
 	KeysExported    bool         `json:"keys_exported"`
+	LostFiles       int          `json:"lost_files"` // that were certified and cannot be read any more
 	LastError       string       `json:"last_error,omitempty"`
 	Problems        []string     `json:"problems"`
 }
@@ -123,6 +125,9 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 			s.GarbageBytes += int64(n)
 		}
 	}
+	if err := d.addLost(ctx, &s); err != nil {
+		return s, err
+	}
 	d.addLedger(ctx, &s)
 	d.addProblems(&s)
 	return s, nil
@@ -164,6 +169,21 @@ func firstOf(names []string) string {
 		text += ", …"
 	}
 	return text
+}
+
+// addLost adds the files of which a restore found that they cannot be read any more.
+func (d *drive) addLost(ctx context.Context, s *status) error {
+	lost, n, err := keep.LostFiles(ctx, d.index)
+	if err != nil || n == 0 {
+		return err
+	}
+	s.LostFiles = n
+	var names []string
+	for _, l := range lost {
+		names = append(names, ui.Clean(l.Path))
+	}
+	s.Problems = append(s.Problems, fmt.Sprintf("%d files are lost: %s", n, firstOf(names)))
+	return nil
 }
 
 // addLedger adds what the ledger says; that it does not answer is a problem, not an error.

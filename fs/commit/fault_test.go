@@ -294,7 +294,15 @@ func TestRolledBack(t *testing.T) {
 	if err := r.c.Reconcile(ctx); !errors.Is(err, commit.ErrRolledBack) {
 		t.Errorf("reconcile: %v", err)
 	}
-	// The same at a higher version, as when it went on from there.
+	// The same generation at an older version, as before a takeover that was undone.
+	now, err := ledger.Ledger.Owned(ctx, chain.OwnedQuery{Key: index.KeyAnchor})
+	r.must(err)
+	ledger.set(func() { ledger.past = now; ledger.past[0].Version-- })
+	if err := r.c.Reconcile(ctx); !errors.Is(err, commit.ErrRolledBack) {
+		t.Errorf("reconcile at an older version: %v", err)
+	}
+	ledger.set(func() { ledger.past = past })
+	// The first at a higher version, as when it went on from there.
 	ledger.set(func() { ledger.past[0].Version += 1000 })
 	if err := r.c.Reconcile(ctx); !errors.Is(err, commit.ErrRolledBack) {
 		t.Errorf("reconcile at a higher version: %v", err)

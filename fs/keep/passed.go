@@ -76,7 +76,7 @@ func (d *descent) pass(g uint64, cause error) {
 	if at := d.r.cfg.At.Generation; at > 0 && g > at {
 		return // it is younger than what is asked for
 	}
-	d.r.cfg.Log.Warn("generation is passed over", "op", "restore", "generation", g, "err", cause)
+	d.r.cfg.Log.Info("generation is passed over", "op", "restore", "generation", g, "err", cause)
 	d.passed = append(d.passed, Passed{Generation: g, Why: cause.Error(), err: cause})
 }
 
