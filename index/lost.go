@@ -44,7 +44,7 @@ func (db *DB) LostFiles(ctx context.Context, max int) (list []LostFile, n int, e
 		if err != nil || some == 0 {
 			return err
 		}
-		return c.query(`SELECT e.ino, sum(e.len), max(s.error) FROM extents e JOIN segments s ON s.number = e.segment
+		return c.query(`SELECT e.ino, CAST(total(e.len) AS INTEGER), max(s.error) FROM extents e JOIN segments s ON s.number = e.segment
 			WHERE e.dead = 9223372036854775807 AND s.stage = 5 AND s.error LIKE 'lost: %' GROUP BY e.ino ORDER BY e.ino`, func(r row) error {
 			if n++; n <= max {
 				list = append(list, LostFile{Ino: r.ino(0), Bytes: r.int(1), Why: strings.TrimPrefix(r.text(2), lostMark)})

@@ -158,7 +158,7 @@ func (r *Replay) close(a AnchorState) error {
 		if err := r.prune(tx); err != nil {
 			return err
 		}
-		sum, err := tx.one(`SELECT count(*), sum(CASE WHEN mode & 61440 = 32768 THEN size END) FROM inodes`)
+		sum, err := tx.one(`SELECT count(*), CAST(total(CASE WHEN mode & 61440 = 32768 THEN size END) AS INTEGER) FROM inodes`)
 		if err != nil {
 			return err
 		}

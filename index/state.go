@@ -84,7 +84,7 @@ func (c *conn) loadState() (s state, unclean bool, err error) {
 		return s, false, err
 	}
 	if clean == 0 {
-		r, err := c.one(`SELECT count(*), sum(CASE WHEN mode & 61440 = 32768 THEN size END) FROM inodes`)
+		r, err := c.one(`SELECT count(*), CAST(total(CASE WHEN mode & 61440 = 32768 THEN size END) AS INTEGER) FROM inodes`)
 		if err != nil {
 			return s, true, err
 		}

@@ -100,14 +100,14 @@ type Usage struct {
 // Usage returns the counts. Its cost grows with what is not certified only.
 func (db *DB) Usage(ctx context.Context) (u Usage, err error) {
 	err = db.snapshot(func(c *conn) error {
-		r, err := c.one(`SELECT sum(CASE WHEN j.version = i.version THEN 0 ELSE i.size END),
-			sum(CASE WHEN j.version = i.version THEN i.size ELSE 0 END)
+		r, err := c.one(`SELECT CAST(total(CASE WHEN j.version = i.version THEN 0 ELSE i.size END) AS INTEGER),
+			CAST(total(CASE WHEN j.version = i.version THEN i.size ELSE 0 END) AS INTEGER)
 			FROM inodes i INDEXED BY inodes_dirty LEFT JOIN jobs j ON j.ino = i.ino WHERE i.dirty = 1`)
 		if err != nil {
 			return err
 		}
 		u.Dirty, u.Staged = r.int(0), r.int(1)
-		u.Storing, err = c.int(`SELECT sum(i.size) FROM (SELECT DISTINCT ino FROM unfinished) u
+		u.Storing, err = c.int(`SELECT CAST(total(i.size) AS INTEGER) FROM (SELECT DISTINCT ino FROM unfinished) u
 			CROSS JOIN inodes i ON i.ino = u.ino WHERE i.dirty = 0`)
 		return err
 	})
