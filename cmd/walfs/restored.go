@@ -107,8 +107,10 @@ func (a *app) showRestored(r restored) error {
 	if !r.ReadOnly {
 		return err
 	}
-	if when, bad := time.Parse(time.RFC3339, r.Written); bad == nil {
+	if when, never := time.Parse(time.RFC3339, r.Written); never == nil {
 		err = errors.Join(err, a.Print("the drive was last written %s by another machine, and stays with it", ago(when)))
+	} else {
+		err = errors.Join(err, a.Print("the drive was never written, and stays with the machine that made it"))
 	}
 	return errors.Join(err, a.Print("if that machine is gone: %s --home %s takeover", a.self, r.Home))
 }
@@ -222,11 +224,11 @@ func (a *app) askTakeOver(ctx context.Context, cfg keep.RestoreConfig) (bool, er
 	if err != nil {
 		return false, err
 	}
-	when := "never"
+	when := "never written"
 	if !seen.Time.IsZero() {
-		when = ago(seen.Time)
+		when = "last written " + ago(seen.Time)
 	}
-	return a.Confirm(ctx, fmt.Sprintf("The drive was last written %s by another machine. Take it over? That machine then only reads.", when))
+	return a.Confirm(ctx, fmt.Sprintf("The drive was %s, and another machine is its writer. Take it over, so that that one only reads?", when))
 }
 
 // showStep shows one step of a restore.

@@ -302,3 +302,38 @@ func TestPassphraseWithoutTerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestConfirm(t *testing.T) {
+	pty := openTerminal(t)
+	u := ui.New(ui.Config{Stdout: pty.Guest, Stderr: pty.Guest, TTY: pty.Guest.Name(), Getenv: env(map[string]string{"TERM": "xterm"})})
+	for i, tt := range []struct {
+		answer string
+		want   bool
+	}{{"y\n", true}, {"Yes\n", true}, {"\n", false}, {"n\n", false}, {"whatever\n", false}} {
+		answers := make(chan bool, 1)
+		question := fmt.Sprintf("question %d?", i)
+		go func() {
+			yes, err := u.Confirm(t.Context(), question)
+			if err != nil {
+				t.Errorf("%q: %v", tt.answer, err)
+			}
+			answers <- yes
+		}()
+		pty.expect("walfs: " + question + " [y/N] ")
+		if _, err := pty.host.WriteString(tt.answer); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-answers; got != tt.want {
+			t.Errorf("%q: %v", tt.answer, got)
+		}
+	}
+	for name, cfg := range map[string]ui.Config{
+		"json":        {Stderr: pty.Guest, TTY: pty.Guest.Name(), JSON: true, Getenv: env(nil)},
+		"no terminal": {Stderr: &strings.Builder{}, TTY: pty.Guest.Name(), Getenv: env(nil)},
+		"no tty":      {Stderr: pty.Guest, TTY: "/dev/null", Getenv: env(nil)},
+	} {
+		if yes, err := ui.New(cfg).Confirm(t.Context(), "anybody?"); yes || err != nil {
+			t.Errorf("%s: %v, %v", name, yes, err)
+		}
+	}
+}
