@@ -11,6 +11,7 @@ import (
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/fs/keep"
 )
 
@@ -101,7 +102,11 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	where := d.mounted()
 	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
 	if where.readOnly != nil {
-		s.Problems = append(s.Problems, "read-only: "+where.readOnly.Error())
+		problem := "read-only: " + where.readOnly.Error()
+		if commit.MustStop(where.readOnly) {
+			problem += "; walfs takeover, when it is not mounted, makes this machine the writer"
+		}
+		s.Problems = append(s.Problems, problem)
 	}
 	if s.CopiesBytes, err = d.index.CopiesBytes(ctx); err != nil {
 		return s, err

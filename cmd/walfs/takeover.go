@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -155,9 +156,10 @@ func (a *app) shelve(ctx context.Context, h home, next string) (paths []string, 
 }
 
 // isStored reports whether what staging holds of a file is a copy of what the
-// new index has of it, and what can be read.
+// new index has of it, to the same places of the same blobs, and what can be read.
 func isStored(ctx context.Context, old, fresh *index.DB, ino index.Ino) (bool, error) {
-	var versions [2]uint64
+	var sizes [2]int64
+	var extents [2][]index.Extent
 	for i, db := range []*index.DB{old, fresh} {
 		attr, err := db.Get(ctx, ino)
 		if errors.Is(err, index.ErrNotExist) {
@@ -173,9 +175,12 @@ func isStored(ctx context.Context, old, fresh *index.DB, ino index.Ino) (bool, e
 		if state.State != index.StateCertified {
 			return false, nil
 		}
-		versions[i] = attr.Version
+		sizes[i], extents[i] = attr.Size, state.Extents
 	}
-	return versions[0] == versions[1], nil
+	same := func(a, b index.Extent) bool {
+		return a.Off == b.Off && a.Len == b.Len && a.Segment == b.Segment && a.Pos == b.Pos && a.Blob == b.Blob
+	}
+	return sizes[0] == sizes[1] && slices.EqualFunc(extents[0], extents[1], same), nil
 }
 
 // swapIndex puts the new index in its place. The old one stays beside it as index.db.old.
