@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -155,32 +154,27 @@ func (a *app) shelve(ctx context.Context, h home, next string) (paths []string, 
 	return paths, fresh.Reserve(ctx, highest)
 }
 
-// isStored reports whether what staging holds of a file is a copy of what the
-// new index has of it, to the same places of the same blobs, and what can be read.
+// isStored reports whether what staging holds of a file is a copy of content
+// that was certified and lies in segments of the new index that can be read. A
+// newer version may have taken its place since.
 func isStored(ctx context.Context, old, fresh *index.DB, ino index.Ino) (bool, error) {
-	var sizes [2]int64
-	var extents [2][]index.Extent
-	for i, db := range []*index.DB{old, fresh} {
-		attr, err := db.Get(ctx, ino)
-		if errors.Is(err, index.ErrNotExist) {
-			return false, nil
-		}
+	state, err := old.State(ctx, ino)
+	if errors.Is(err, index.ErrNotExist) || err == nil && state.State != index.StateCertified {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, e := range state.Extents {
+		rows, err := fresh.Segments(ctx, index.SegmentFilter{Number: e.Segment})
 		if err != nil {
 			return false, err
 		}
-		state, err := db.State(ctx, ino)
-		if err != nil {
-			return false, err
-		}
-		if state.State != index.StateCertified {
+		if len(rows) != 1 || rows[0].Blob != e.Blob || rows[0].Error != "" {
 			return false, nil
 		}
-		sizes[i], extents[i] = attr.Size, state.Extents
 	}
-	same := func(a, b index.Extent) bool {
-		return a.Off == b.Off && a.Len == b.Len && a.Segment == b.Segment && a.Pos == b.Pos && a.Blob == b.Blob
-	}
-	return sizes[0] == sizes[1] && slices.EqualFunc(extents[0], extents[1], same), nil
+	return true, nil
 }
 
 // swapIndex puts the new index in its place. The old one stays beside it as index.db.old.
