@@ -47,13 +47,15 @@ func (db *DB) Condemn(ctx context.Context, now time.Time) (condemned, acquitted 
 		if err != nil {
 			return err
 		}
-		for list, sql := range map[*[]uint64]string{
-			&fresh:  `s.condemned IS NULL AND s.delete_tx IS NULL AND ` + sqlFree,
-			&needed: `s.condemned IS NOT NULL AND s.delete_tx IS NULL AND NOT (` + sqlFree + `)`,
-		} {
-			if *list, err = c.numbers(`SELECT s.number FROM segments s WHERE `+sql+` ORDER BY s.number`, full); err != nil {
-				return err
-			}
+		fresh, err = c.numbers(`SELECT s.number FROM segments s WHERE s.condemned IS NULL AND s.delete_tx IS NULL
+			AND `+sqlFree+` ORDER BY s.number`, full)
+		if err != nil {
+			return err
+		}
+		needed, err = c.numbers(`SELECT s.number FROM segments s WHERE s.condemned IS NOT NULL AND s.delete_tx IS NULL
+			AND NOT (`+sqlFree+`) ORDER BY s.number`, full)
+		if err != nil {
+			return err
 		}
 		ahead, err = c.numbers(`SELECT number FROM segments WHERE condemned > ?`, now.UnixNano())
 		return err

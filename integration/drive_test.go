@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,6 +116,10 @@ func (d *drive) tryMount(limit time.Duration, args ...string) error {
 		return err
 	}
 	defer log.Close()
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command(d.bin, append([]string{"--home", d.home, "mount", d.mnt}, args...)...)
 	cmd.Env = d.environ()
 	cmd.Stdout, cmd.Stderr = log, log
@@ -135,12 +140,18 @@ func (d *drive) tryMount(limit time.Duration, args ...string) error {
 			<-exited
 			return fmt.Errorf("no mount within %s\n%s", limit, tail(log.Name(), 20))
 		case <-tick.C:
-			if answers(d.mnt) {
+			if answers(d.mnt) && said(log.Name(), before, "mounted") { // the second comes once commands are answered too
 				d.daemon, d.exited = cmd, exited
 				return nil
 			}
 		}
 	}
+}
+
+// said tells whether a text stands in a file behind an offset.
+func said(path string, off int64, text string) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && int64(len(b)) > off && bytes.Contains(b[off:], []byte(text))
 }
 
 func orExit0(err error) error {

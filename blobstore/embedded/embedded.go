@@ -5,13 +5,19 @@
 //
 //	lock           held by the process that has it open
 //	network.json   the nodes, where they lie, which of them are stopped
-//	ledger/        the localnet
+//	ledger/        the localnet: its database and its log
 //	keys/node-00   copies of the keys of a node, for the day its folder is lost
 //	nodes/node-00  the nodes, unless Config.NodeDirs puts them elsewhere:
 //	  key            signing key, base64 of 04 and 32 bytes, mode 0600
 //	  network.key    transport key, base64 of 02 and 32 bytes, mode 0600
 //	  catalogue.db   see package node
 //	  blobs/
+//	  ledger.log     copy of the localnet's log
+//	  lock           held by the process that has the node up
+//	  drive/         copies of what else it takes to go on elsewhere: network.json,
+//	                 the sealed keys of all nodes, and the files of Config.Files
+//
+// So a network can be made of node folders alone, with Find and Adopt.
 //
 // The key of a node is the proof that its folder is there: on a folder without
 // it, for example because a disk is not mounted, no node is started.
@@ -30,6 +36,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/blobstore/redstuff"
+	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet"
@@ -45,12 +52,15 @@ var (
 // Config says where a network lives. Dir is required. Nodes, Shards and
 // NodeDirs only matter when the network is made; later they may be left out.
 type Config struct {
-	Dir      string           // made when missing
-	Nodes    int              // 0 means DefaultNodes
-	Shards   int              // 0 means DefaultShards
-	NodeDirs []string         // folders to deal the nodes to; empty means Dir/nodes
-	Now      func() time.Time // the ledger's clock; nil means time.Now
-	Log      *slog.Logger     // nil means silent
+	Dir      string        // made when missing
+	Nodes    int           // 0 means DefaultNodes
+	Shards   int           // 0 means DefaultShards
+	NodeDirs []string      // folders to deal the nodes to; empty means Dir/nodes
+	Keys     *seal.Keyring // seals the copies of the nodes' keys in each node folder; nil: none are kept
+	// Files returns small files of the drive, by name, of which each node folder keeps copies; nil: none.
+	Files func() (map[string][]byte, error)
+	Now   func() time.Time // the ledger's clock; nil means time.Now
+	Log   *slog.Logger     // nil means silent
 }
 
 // The size of a network when Config leaves it open: three nodes may die for
@@ -126,10 +136,15 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// openLedger opens the localnet. Only a network that is being made may have none yet.
+// openLedger opens the localnet. Only a network that is being made may have
+// none yet; one that was made has at least a log, in the home or in a node folder.
 func (n *Network) openLedger(ctx context.Context) (err error) {
-	config := localnet.Config{Dir: filepath.Join(n.cfg.Dir, "ledger"), Now: n.cfg.Now, Log: n.cfg.Log}
-	if !n.plan.Made {
+	config := localnet.Config{Dir: filepath.Join(n.cfg.Dir, "ledger"), TakeOver: n.plan.TakeOver, Now: n.cfg.Now, Log: n.cfg.Log}
+	if n.plan.Made {
+		for i := range n.plan.Nodes {
+			config.Copies = append(config.Copies, n.plan.Nodes[i].folder(n.cfg.Dir))
+		}
+	} else {
 		if config.Genesis, err = n.plan.genesis(n.cfg.Dir); err != nil {
 			return err
 		}
@@ -137,10 +152,10 @@ func (n *Network) openLedger(ctx context.Context) (err error) {
 	if n.ledger, err = localnet.Open(ctx, config); err != nil {
 		return err
 	}
-	if n.plan.Made {
+	if n.plan.Made && !n.plan.TakeOver {
 		return nil
 	}
-	n.plan.Made = true
+	n.plan.Made, n.plan.TakeOver = true, false
 	return n.plan.save(n.cfg.Dir)
 }
 
@@ -167,8 +182,8 @@ func (n *Network) AdvanceEpoch(ctx context.Context) error { return n.ledger.Adva
 // followEvery is how often nodes look at the ledger of their own accord.
 const followEvery = 10 * time.Second
 
-// Run changes the epochs when they are due and lets the nodes follow the
-// ledger, until ctx ends.
+// Run changes the epochs when they are due, lets the nodes follow the ledger and
+// looks after the copies of its log, until ctx ends.
 func (n *Network) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -182,6 +197,7 @@ func (n *Network) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 			n.Sync(ctx)
+			n.ledger.Mend()
 		case err := <-failed:
 			return err
 		}

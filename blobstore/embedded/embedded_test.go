@@ -15,6 +15,7 @@ import (
 	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/localnet"
 )
 
 func start(t *testing.T, cfg embedded.Config) *embedded.Network {
@@ -208,8 +209,14 @@ func TestLostParts(t *testing.T) {
 		t.Errorf("node without a key: %+v", s)
 	}
 	n.Close()
-	if err := os.RemoveAll(filepath.Join(cfg.Dir, "ledger")); err != nil {
-		t.Fatal(err)
+	lost := []string{filepath.Join(cfg.Dir, "ledger")}
+	for _, s := range n.Nodes() {
+		lost = append(lost, filepath.Join(s.Dir, localnet.LogFile))
+	}
+	for _, path := range lost {
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if n, err := embedded.Open(t.Context(), cfg); err == nil {
 		n.Close()
@@ -241,12 +248,15 @@ func TestInterruptedMaking(t *testing.T) {
 		t.Fatalf("plan %s", text)
 	}
 	for name, lost := range map[string][]string{
-		"after the ledger": {},
+		"after the ledger": nil,
 		"after two keys":   {"ledger", nodes[2].Dir, nodes[3].Dir},
 		"after the plan":   {"ledger", "nodes"},
 	} {
 		if err := os.WriteFile(plan, []byte(unmade), 0o600); err != nil {
 			t.Fatal(err)
+		}
+		for _, s := range nodes { // which no node of a network in the making has
+			lost = append(lost, filepath.Join(s.Dir, localnet.LogFile))
 		}
 		for _, path := range lost {
 			if !filepath.IsAbs(path) {

@@ -20,6 +20,7 @@ type member struct {
 
 	mu     sync.Mutex // guards the fields below
 	node   *node.Node // nil while it is down
+	free   func()     // gives its folder back; set while it is up
 	key    *bls.SecretKey
 	reason string // why it is down
 	fault  Fault
@@ -38,7 +39,8 @@ type NodeStatus struct {
 	SliverReads   uint64
 	MetadataReads uint64
 	SymbolReads   uint64
-	Lacking       int // certified blobs of which something is missing or damaged, as far as the node knows
+	Lacking       int   // certified blobs of which something is missing or damaged, as far as the node knows
+	Log           error // why its copy of the ledger's log is behind; nil: it is not
 	BadSlots      []node.BadSlot
 }
 
@@ -71,20 +73,37 @@ func (n *Network) open(ctx context.Context, m *member) error {
 	if m.node != nil {
 		return nil
 	}
-	key, err := readSigningKey(m.folder)
-	if err == nil {
-		m.key = key
-		m.node, err = node.Open(ctx, node.Config{
-			Dir: m.folder, Name: m.name, Key: key, Codec: n.codec,
-			Ledger: n.ledger.Ledger(operator(key)), Lacks: n.lacks, Log: n.cfg.Log,
-		})
-	}
-	if err != nil {
+	if err := n.openIn(ctx, m); err != nil {
 		m.node, m.reason = nil, err.Error()
 		return err
 	}
 	m.reason = ""
 	n.lacks() // perhaps: nobody has looked yet
+	return nil
+}
+
+// openIn opens the node in its folder. The caller holds m.mu.
+func (n *Network) openIn(ctx context.Context, m *member) error {
+	key, err := readSigningKey(m.folder)
+	if err != nil {
+		return err
+	}
+	free, err := n.claim(m.folder)
+	if err != nil {
+		return err
+	}
+	m.node, err = node.Open(ctx, node.Config{
+		Dir: m.folder, Name: m.name, Key: key, Codec: n.codec,
+		Ledger: n.ledger.Ledger(operator(key)), Lacks: n.lacks, Log: n.cfg.Log,
+	})
+	if err != nil {
+		free()
+		return err
+	}
+	m.key, m.free = key, free
+	if err := n.keep(m.name, m.folder); err != nil {
+		n.cfg.Log.Warn("folder of the node has no whole copy of keys and facts", "node", m.name, "err", err)
+	}
 	return nil
 }
 
@@ -121,6 +140,7 @@ func (m *member) close(reason string) error {
 		return nil
 	}
 	err := m.node.Close()
+	m.free()
 	m.last = m.node.Status()
 	m.node, m.reason = nil, reason
 	return err
@@ -143,9 +163,14 @@ func (n *Network) Nodes() []NodeStatus {
 	for i := range committee.Members {
 		shards[committee.Members[i].Name] = committee.Weight(i)
 	}
+	logs := map[string]error{}
+	for _, c := range n.ledger.Copies() {
+		logs[c.Dir] = c.Err
+	}
 	all := make([]NodeStatus, len(n.nodes))
 	for i, m := range n.nodes {
 		all[i] = m.status(shards[m.name])
+		all[i].Log = logs[all[i].Dir]
 	}
 	return all
 }

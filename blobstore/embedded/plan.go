@@ -26,6 +26,8 @@ type plan struct {
 	Shards  int        `json:"shards"`
 	Made    bool       `json:"made"` // whether the ledger has been made
 	Nodes   []planNode `json:"nodes"`
+	// TakeOver is set by Adopt until the network is opened for the first time.
+	TakeOver bool `json:"take_over,omitempty"`
 }
 
 // planNode is one node. Dir may be relative to the network's folder.
@@ -44,22 +46,30 @@ const firstPort = 9185
 
 // loadPlan reads the plan, or writes one for a new network.
 func loadPlan(cfg Config) (p plan, err error) {
-	raw, err := os.ReadFile(filepath.Join(cfg.Dir, "network.json"))
-	if errors.Is(err, fs.ErrNotExist) {
+	p, err = readPlan(cfg.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		p = newPlan(cfg)
 		return p, p.save(cfg.Dir)
+	case err != nil:
+		return p, err
+	case cfg.Nodes != 0 && cfg.Nodes != len(p.Nodes), cfg.Shards != 0 && cfg.Shards != p.Shards:
+		return p, fmt.Errorf("%d nodes with %d shards: %w", len(p.Nodes), p.Shards, ErrSettings)
 	}
+	return p, nil
+}
+
+// readPlan reads the plan of the network in dir.
+func readPlan(dir string) (p plan, err error) {
+	raw, err := os.ReadFile(filepath.Join(dir, "network.json"))
 	if err != nil {
 		return p, err
 	}
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return p, fmt.Errorf("network.json: %w", err)
 	}
-	switch {
-	case p.Version != planVersion:
+	if p.Version != planVersion {
 		return p, fmt.Errorf("network.json has version %d, want %d", p.Version, planVersion)
-	case cfg.Nodes != 0 && cfg.Nodes != len(p.Nodes), cfg.Shards != 0 && cfg.Shards != p.Shards:
-		return p, fmt.Errorf("%d nodes with %d shards: %w", len(p.Nodes), p.Shards, ErrSettings)
 	}
 	return p, nil
 }

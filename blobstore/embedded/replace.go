@@ -10,10 +10,14 @@ import (
 	"slices"
 
 	"github.com/walfs/walfs/blobstore/bls"
+	"github.com/walfs/walfs/chain/localnet"
 )
 
 // keyFiles are the names of a node's keys, in its folder and in the copy.
 var keyFiles = []string{"key", "network.key"}
+
+// ownFiles are the names of what a network puts into a node's folder before it opens the node.
+var ownFiles = append([]string{folderLock, localnet.LogFile, localnet.LogFile + ".tmp"}, keyFiles...)
 
 func (n *Network) keysOf(name string) string { return filepath.Join(n.cfg.Dir, "keys", name) }
 
@@ -136,14 +140,14 @@ func (n *Network) move(i int, folder string, moved bool) error {
 	return err
 }
 
-// vacant returns nil for a folder that is not there, or holds nothing but keys.
+// vacant returns nil for a folder that is not there, or in which no node was opened yet.
 func vacant(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, e := range entries {
-		if !slices.Contains(keyFiles, e.Name()) {
+		if !slices.Contains(ownFiles, e.Name()) {
 			return fmt.Errorf("%s: %w", folder, ErrNotEmpty)
 		}
 	}

@@ -48,7 +48,7 @@ func init() {
 func copyLedger(t *testing.T, from string) string {
 	t.Helper()
 	to := t.TempDir()
-	for _, name := range []string{databaseFile, databaseFile + "-wal"} {
+	for _, name := range []string{databaseFile, databaseFile + "-wal", LogFile} {
 		in, err := os.Open(filepath.Join(from, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -106,7 +106,8 @@ func readContents(t *testing.T, l chain.Ledger) (c contents) {
 
 // TestCrashBetweenStatements copies the files before each row that a
 // transaction writes and before its commit. Each copy, opened, is the ledger
-// before the transaction; a repeated call brings it to where the original is.
+// before the transaction, and from the commit on, when the log has it, the one
+// after it; a repeated call brings it to where the original is.
 func TestCrashBetweenStatements(t *testing.T) {
 	ctx := context.Background()
 	g, keys := newGenesis(t, 4, 10)
@@ -149,7 +150,13 @@ func TestCrashBetweenStatements(t *testing.T) {
 	for i, c := range calls {
 		before := readContents(t, ledger)
 		var copies []string
-		hook := func(string) { copies = append(copies, copyLedger(t, dir)) }
+		logged := 0 // the first copy in which the log has the transaction: when the commit begins
+		hook := func(what string) {
+			if what == "commit" && logged == 0 {
+				logged = len(copies)
+			}
+			copies = append(copies, copyLedger(t, dir))
+		}
 		rowHook.Store(&hook)
 		want, err := c.call(ledger)
 		rowHook.Store(nil)
@@ -166,7 +173,7 @@ func TestCrashBetweenStatements(t *testing.T) {
 			t.Fatalf("call %d: %d moments were seen", i, len(copies))
 		}
 		for moment, dir := range append(copies, copyLedger(t, dir)) {
-			done := moment == len(copies) // the last copy is from after the answer
+			done := moment >= logged // from there on it is replayed, and then it was answered
 			again := openNet(t, Config{Dir: dir})
 			copied := again.Ledger(alice)
 			got, err := copied.Outcome(ctx, c.tx)
@@ -197,10 +204,13 @@ func TestCrashDuringGenesis(t *testing.T) {
 	g, _ := newGenesis(t, 4, 10)
 	dir := t.TempDir()
 	var copies []string
-	moments := 0
-	hook := func(string) {
-		if moments++; moments%20 == 1 {
+	moments, commits := 0, 0
+	hook := func(what string) {
+		if moments++; moments%20 == 1 && commits == 0 {
 			copies = append(copies, copyLedger(t, dir))
+		}
+		if what == "commit" {
+			commits++
 		}
 	}
 	rowHook.Store(&hook)

@@ -43,8 +43,9 @@ func (n *Net) AdvanceEpoch(ctx context.Context) error {
 	return nil
 }
 
-// Run changes epochs when they are due by the ledger's own clock, until ctx
-// ends. It returns nil then, and an error when an epoch cannot be changed.
+// Run changes epochs when they are due by the ledger's own clock, and compacts
+// the log when that has grown long, until ctx ends. It returns nil then, and an
+// error when an epoch cannot be changed.
 func (n *Net) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -60,6 +61,9 @@ func (n *Net) Run(ctx context.Context) error {
 				return nil
 			}
 			return fmt.Errorf("epochs: %w", err)
+		}
+		if err := n.compactIfDue(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("the ledger's log stays long", "err", err)
 		}
 		timer.Reset(wait)
 	}

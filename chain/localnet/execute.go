@@ -46,15 +46,44 @@ func (n *Net) execute(ctx context.Context, c call) (*chain.Outcome, error) {
 	}
 	// From here on the call is carried through: half of it would be undone anyway.
 	ctx = context.WithoutCancel(ctx)
-	var out *chain.Outcome
-	err = n.update(ctx, func(tx *sql.Tx) error {
-		out, err = n.executeIn(ctx, tx, c, hash)
-		return err
-	})
+	out, err := n.executeLogged(ctx, c, hash)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.request.kind, err)
 	}
 	return out, nil
+}
+
+// executeLogged executes a call so that database and log both know it, or
+// neither. The caller holds mu.
+func (n *Net) executeLogged(ctx context.Context, c call, hash [32]byte) (out *chain.Outcome, err error) {
+	if n.doubt != nil {
+		return nil, n.doubt
+	}
+	tx, err := n.store.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreDone(tx.Rollback()))
+		}
+	}()
+	out, did, err := n.executeIn(ctx, tx, c, hash)
+	if err != nil {
+		return nil, err
+	}
+	if did == nil { // it was executed before
+		return out, tx.Rollback()
+	}
+	payload, err := move.Marshal(logged(did.record, did.result))
+	if err != nil {
+		return nil, err
+	}
+	b, after, err := n.home.next(kindTransaction, n.home.tip.era, did.record.timeMS, payload)
+	if err != nil {
+		return nil, err
+	}
+	return out, n.commitLogged(ctx, tx, b, after)
 }
 
 // update runs f in an SQL transaction that writes. The caller holds mu.
@@ -82,15 +111,22 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// executeIn executes a call inside an SQL transaction.
-func (n *Net) executeIn(ctx context.Context, tx *sql.Tx, c call, hash [32]byte) (*chain.Outcome, error) {
+// executed is what the execution of a call wrote.
+type executed struct {
+	record record
+	result *overlay.Result
+}
+
+// executeIn executes a call inside an SQL transaction. What it did is nil when
+// the call was executed before.
+func (n *Net) executeIn(ctx context.Context, tx *sql.Tx, c call, hash [32]byte) (*chain.Outcome, *executed, error) {
 	if out, stored, err := n.lookup(ctx, tx, c.tx); err != nil {
-		return nil, err
+		return nil, nil, err
 	} else if out != nil {
 		if stored != hash {
-			return nil, chain.ErrTxReused
+			return nil, nil, chain.ErrTxReused
 		}
-		return out, nil
+		return out, nil, nil
 	}
 	source := func(id move.ID) (*move.Object, error) { return n.store.object(ctx, tx, id) }
 	timeMS := n.clock.timeMS()
@@ -98,22 +134,22 @@ func (n *Net) executeIn(ctx context.Context, tx *sql.Tx, c call, hash [32]byte) 
 		Tx: overlay.New(move.Digest(c.tx), move.Address(c.sender), timeMS, &n.facts.packages, source)}
 	out, err := c.body(e)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	result, err := e.Finish()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if e.anchor {
 		out.AnchorVersion = result.Version
 	}
 	bcs, err := move.Marshal((*outcome)(out))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	w := &writer{n.store, tx, &n.facts.packages}
 	r := record{digest: e.Digest, sender: e.Sender, request: hash, outcome: bcs, timeMS: timeMS}
-	return out, w.commit(ctx, r, result)
+	return out, &executed{r, result}, w.commit(ctx, r, result)
 }
 
 // lookup returns the outcome of an executed transaction and the hash of its

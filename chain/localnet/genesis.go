@@ -132,7 +132,7 @@ func (n *Net) genesis(ctx context.Context, g Genesis) error {
 			if err != nil {
 				return err
 			}
-			if _, err := n.executeIn(ctx, tx, c, hash); err != nil {
+			if _, _, err := n.executeIn(ctx, tx, c, hash); err != nil {
 				return fmt.Errorf("%s: %w", kind, err)
 			}
 			return nil

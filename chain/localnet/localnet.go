@@ -33,23 +33,31 @@ var ErrNoGenesis = errors.New("no ledger here and no genesis given")
 
 // Config says where a ledger lives. Dir is required.
 type Config struct {
-	Dir     string           // folder of ledger.db; made when missing
-	Genesis *Genesis         // used only when the ledger is new
-	Now     func() time.Time // nil means time.Now
-	Log     *slog.Logger     // nil means silent
+	Dir      string           // folder of ledger.db and of its log; made when missing
+	Genesis  *Genesis         // used only when the ledger is new
+	Copies   []string         // folders that may hold copies of the log, to be looked at; Attach keeps them
+	TakeOver bool             // begin a new era: homes that had the network before refuse it from then on
+	Now      func() time.Time // nil means time.Now
+	Log      *slog.Logger     // nil means silent
 }
 
 // Net is an open ledger. All methods may be called concurrently.
 type Net struct {
+	dir   string
 	log   *slog.Logger
 	store *store
 	facts facts
 	clock *clock
 
 	committee atomic.Pointer[walrus.Committee]
-	mu        sync.Mutex // held by whoever writes to the store; guards closed
+	mu        sync.Mutex // held by whoever writes to the store or the log; guards the fields below
 	closed    bool
+	home      *homeLog
+	doubt     error // why nothing can be written any more, if so
+	copies    []*logCopy
 	epochMu   sync.Mutex // held by whoever changes the epoch; taken before mu
+	attachMu  sync.Mutex // held by whoever changes which copies there are; taken before compactMu and mu
+	compactMu sync.Mutex // held by whoever compacts the log; taken before mu
 }
 
 // Open opens the ledger in cfg.Dir and makes it from cfg.Genesis when there is
@@ -69,7 +77,7 @@ func open(ctx context.Context, cfg Config, driver string) (_ *Net, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Net{log: cfg.Log, store: store}
+	n := &Net{dir: cfg.Dir, log: cfg.Log, store: store}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -78,7 +86,7 @@ func open(ctx context.Context, cfg Config, driver string) (_ *Net, err error) {
 		now = time.Now
 	}
 	if err := n.start(ctx, cfg, fresh, now); err != nil {
-		return nil, errors.Join(err, store.close())
+		return nil, errors.Join(err, n.home.close(), store.close())
 	}
 	return n, nil
 }
@@ -86,7 +94,7 @@ func open(ctx context.Context, cfg Config, driver string) (_ *Net, err error) {
 // prepareFolder makes the folder, unless there is nothing to put into it.
 func prepareFolder(cfg Config) error {
 	_, err := os.Stat(filepath.Join(cfg.Dir, databaseFile))
-	if errors.Is(err, os.ErrNotExist) && cfg.Genesis == nil {
+	if errors.Is(err, os.ErrNotExist) && cfg.Genesis == nil && !cfg.anyLog() {
 		return ErrNoGenesis
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -95,35 +103,34 @@ func prepareFolder(cfg Config) error {
 	return os.MkdirAll(cfg.Dir, 0o700)
 }
 
-// start makes a fresh ledger, or reads an old one.
+// start makes a fresh ledger, or goes on with an old one.
 func (n *Net) start(ctx context.Context, cfg Config, fresh bool, now func() time.Time) error {
-	if fresh {
-		if cfg.Genesis == nil {
-			return ErrNoGenesis
-		}
-		n.clock = newClock(now, uint64(now().UnixMilli()))
-		if err := n.genesis(ctx, *cfg.Genesis); err != nil {
-			return fmt.Errorf("genesis: %w", err)
-		}
-		if err := syncFolder(cfg.Dir); err != nil {
-			return err
-		}
-		n.log.Info("ledger made", "op", "genesis")
-	} else {
-		if err := n.facts.load(ctx, n.store.reader); err != nil {
-			return err
-		}
-		value, err := getMeta(ctx, n.store.reader, metaClock)
-		if err != nil {
-			return err
-		}
-		ms, err := bytesUint64(value)
-		if err != nil {
-			return err
-		}
-		n.clock = newClock(now, ms)
+	if err := n.settle(ctx, cfg, fresh, now); err != nil {
+		return err
 	}
-	return n.loadCommittee(ctx)
+	if err := n.loadCommittee(ctx); err != nil {
+		return err
+	}
+	if !cfg.TakeOver {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.takeOver(ctx)
+}
+
+// found reads what does not change, and starts the clock from the time that was written last.
+func (n *Net) found(ctx context.Context, q queryer, now func() time.Time) error {
+	if err := n.facts.load(ctx, q); err != nil {
+		return err
+	}
+	value, err := getMeta(ctx, q, metaClock)
+	if err != nil {
+		return err
+	}
+	ms, err := bytesUint64(value)
+	n.clock = newClock(now, ms)
+	return err
 }
 
 // Ledger returns the ledger as owner sees it.
@@ -145,11 +152,17 @@ func (n *Net) ChainID() [32]byte { return n.facts.chainID }
 // Close waits for the running transaction, writes the clock down and closes
 // the database. Closing again does nothing.
 func (n *Net) Close() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	for _, mu := range []*sync.Mutex{&n.attachMu, &n.compactMu, &n.mu} {
+		mu.Lock()
+		defer mu.Unlock()
+	}
 	if n.closed {
 		return nil
 	}
 	n.closed = true
-	return errors.Join(n.saveClock(context.Background()), n.store.close())
+	for _, c := range n.copies {
+		n.closeCopy(c)
+	}
+	n.copies = nil
+	return errors.Join(n.saveClock(context.Background()), n.home.close(), n.store.close())
 }

@@ -21,6 +21,7 @@ const (
 	metaTreasury = "treasury"
 	metaFaucet   = "faucet"
 	metaClock    = "clock_ms" // the ledger's time when it was last written
+	metaLog      = "log"      // the record of the log up to which the tables are
 )
 
 // ErrDamaged reports a ledger that lacks what every ledger has.

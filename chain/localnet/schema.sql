@@ -1,4 +1,4 @@
--- Schema 1 of ledger.db. One ledger transaction is one SQL transaction.
+-- Schema 2 of ledger.db. One ledger transaction is one SQL transaction, and one record of the log.
 
 -- Facts of the ledger as a whole: ids of genesis, the clock.
 CREATE TABLE meta (

@@ -190,9 +190,9 @@ func (c *config) networkFolder(h home) string {
 }
 
 // openNetwork opens the embedded network, and makes it the first time.
-func (c *config) openNetwork(ctx context.Context, h home, log *slog.Logger) (*embedded.Network, error) {
+func (c *config) openNetwork(ctx context.Context, h home, k keys, log *slog.Logger) (*embedded.Network, error) {
 	return embedded.Open(ctx, embedded.Config{
-		Dir: c.networkFolder(h), Nodes: c.Nodes, Shards: c.Shards, NodeDirs: c.NodeDirs, Log: log,
+		Dir: c.networkFolder(h), Nodes: c.Nodes, Shards: c.Shards, NodeDirs: c.NodeDirs, Keys: k.ring, Files: h.kept, Log: log,
 	})
 }
 

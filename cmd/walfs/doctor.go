@@ -133,11 +133,14 @@ func (x *examination) keys(ctx context.Context, h home, c config) bool {
 		return false
 	}
 	x.ok("keys", "drive key and wallet open")
-	if h.keysExported() {
+	switch {
+	case h.keysExported():
 		x.ok("key copy", "the keys were exported")
-	} else {
+	case h.keysAtRisk(c):
 		x.warn("key copy", "walfs key export --out DIR copies them, --sheet FILE writes a page to print",
 			"the keys were never exported: without them nobody can read the drive")
+	default:
+		x.ok("key copy", "every node folder has one, and what opens it is not in the state folder")
 	}
 	return true
 }

@@ -180,7 +180,7 @@ func (d *drive) openCache(getenv func(string) string) error {
 }
 
 func (d *drive) openNetwork(ctx context.Context) (err error) {
-	if d.net, err = d.config.openNetwork(ctx, d.home, d.log); err != nil {
+	if d.net, err = d.config.openNetwork(ctx, d.home, d.keys, d.log); err != nil {
 		return err
 	}
 	d.onClose(d.net.Close)

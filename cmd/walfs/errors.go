@@ -9,6 +9,7 @@ import (
 	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/localnet"
 	"github.com/walfs/walfs/cmd/internal/control"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/commit"
@@ -47,6 +48,7 @@ var meanings = []struct {
 	{index.ErrNewer, ui.Failed, "a newer walfs has used this drive: update walfs"},
 	{index.ErrCorrupt, ui.Failed, "the index is damaged: walfs restore rebuilds it from the network in a new state folder"},
 	{embedded.ErrLocked, ui.InUse, "the network belongs to a drive that is mounted: unmount that first"},
+	{localnet.ErrTakenOver, ui.Failed, "the drive was restored from its node folders to another state folder: use that one; what was not certified here is still in this one's staging folder"},
 	{control.ErrInUse, ui.InUse, ""},
 	{exec.ErrNotFound, ui.Failed, "mounting without being root needs fusermount3: sudo apt-get install fuse3"},
 	{seal.ErrWrongKey, ui.WrongKey, ""},

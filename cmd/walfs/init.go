@@ -189,7 +189,7 @@ func beginBirth(h home, o initOptions) (birth, error) {
 // fund makes the network, pays play money into the wallet, makes the index, and registers
 // the anchor on the ledger. It returns the number of nodes.
 func (a *app) fund(ctx context.Context, h home, c config, b birth, k keys) (nodes int, err error) {
-	net, err := c.openNetwork(ctx, h, a.Logger())
+	net, err := c.openNetwork(ctx, h, k, a.Logger())
 	if err != nil {
 		return 0, err
 	}

@@ -82,6 +82,7 @@ func (a *app) addKey(ctx context.Context, o addOptions) (way keyWay, err error) 
 	if way, err = p.check(k, len(recipients), ids); err != nil {
 		return way, errors.Join(err, p.remove())
 	}
+	a.keepKeys(h, c)
 	return way, nil
 }
 
@@ -214,5 +215,9 @@ func (a *app) removeKey(ctx context.Context, name string) error {
 	if err := gone.remove(); err != nil {
 		return err
 	}
-	return syncFolder(h.dir)
+	if err := syncFolder(h.dir); err != nil {
+		return err
+	}
+	a.keepKeys(h, c)
+	return nil
 }

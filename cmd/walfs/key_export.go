@@ -101,7 +101,11 @@ func (a *app) exportKeys(ctx context.Context, o exportOptions) (e exportedKeys, 
 	if err != nil {
 		return e, err
 	}
-	return e, noteExport(h, e.Form)
+	if err := noteExport(h, e.Form); err != nil {
+		return e, err
+	}
+	a.keepKeys(h, c)
+	return e, nil
 }
 
 // checkOutside refuses a place that would be lost together with the drive.

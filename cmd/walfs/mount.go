@@ -77,6 +77,8 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 		if err := a.result("init", made, func() error { return a.showMade(made) }); err != nil {
 			return err
 		}
+	} else if h.keysAtRisk(c) {
+		a.Note("the keys were never exported, and would be lost with this machine: %s key export --out DIR, or --sheet FILE", a.self)
 	}
 	if o.background {
 		return a.background(ctx, h, c, dir, o)

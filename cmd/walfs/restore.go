@@ -11,9 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
 )
 
 // restoreOptions says where the keys and the network of the drive are.
@@ -25,20 +28,30 @@ type restoreOptions struct {
 	text    string // of at
 	at      keep.At
 	read    bool // only
-	takeoverOptions
+
+	nodeDirs    []string // node folders that survived; then there is no network folder yet
+	newNodeDirs []string // for the nodes that have none
+	kept        string   // folder with copies of the keys, in one of them
+
+	takeoverOptions // loss: also of what stands behind the damage of the best log
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
 	var o restoreOptions
 	cmd := &cobra.Command{
-		Use:   "restore --network DIR (--key-file FILE [--wallet FILE] [--identity FILE] | --sheet FILE)",
+		Use:   "restore (--network DIR | --node-dir DIR...) [--key-file FILE [--wallet FILE] | --sheet FILE]",
 		Short: "Rebuild a drive from ledger, nodes and keys in a new state folder",
 		Long: "Restore makes a state folder from the newest certified generation of a drive. The network\n" +
-			"folder is used where it is. Keys from a recovery sheet are locked anew: to an identity file in\n" +
-			"the state folder, or to the passphrase that the flags give.\n\n" +
+			"folder is used where it is, and --key-file or --sheet says where the keys are. Where that folder\n" +
+			"is lost too, --node-dir names node folders that are left, or folders that hold some: they have\n" +
+			"copies of the ledger and of the locked keys, which --identity, a passphrase or --sheet opens.\n" +
+			"With ten nodes any four will do; those that are missing get new folders, which a mount fills\n" +
+			"from the others. The old state folder cannot be used any more then.\n\n" +
+			"Keys from a recovery sheet are locked anew: to an identity file in the state folder, or to the\n" +
+			"passphrase that the flags give.\n\n" +
 			"The drive stays with the machine that writes it, and what is restored can be mounted and read.\n" +
-			"With --take-over this machine becomes the drive's writer: the one before, if it still runs,\n" +
-			"turns read-only. walfs takeover does that later; on a terminal restore asks.\n\n" +
+			"With --take-over, and always with --node-dir, this machine becomes the drive's writer: the one\n" +
+			"before, if it still runs, turns read-only. walfs takeover does that later; on a terminal restore asks.\n\n" +
 			"A generation that cannot be read is passed over with all above it. What was restored is then\n" +
 			"to be read only, unless --accept-loss goes on from there.",
 		Args: arguments(0),
@@ -62,10 +75,17 @@ func newRestoreCommand(a *app) *cobra.Command {
 	flags.BoolVar(&o.read, "read-only", false, "leave the drive to its writer, and do not ask")
 	flags.BoolVar(&o.take, "take-over", false, "make this machine the drive's writer; the one before turns read-only")
 	o.takeoverOptions.flags(flags)
+	flags.StringArrayVar(&o.nodeDirs, "node-dir", nil, "node folder `DIR` that is left, or a folder that holds some; may be repeated")
+	flags.StringArrayVar(&o.newNodeDirs, "new-node-dir", nil, "`DIR` for nodes whose folders are lost (default: in the state folder); several share them")
+	cmd.MarkFlagsOneRequired("network", "node-dir")
+	cmd.MarkFlagsOneRequired("key-file", "sheet", "node-dir")
+	cmd.MarkFlagsMutuallyExclusive("network", "node-dir")
+	cmd.MarkFlagsMutuallyExclusive("network", "new-node-dir")
 	cmd.MarkFlagsMutuallyExclusive("take-over", "read-only")
 	cmd.MarkFlagsMutuallyExclusive("take-over", "at")
-	_ = cmd.MarkFlagRequired("network") // fails only for a flag that is not there
-	cmd.MarkFlagsOneRequired("key-file", "sheet")
+	for _, other := range []string{"at", "read-only"} {
+		cmd.MarkFlagsMutuallyExclusive("node-dir", other) // who has only node folders has no writer to leave the drive to
+	}
 	cmd.MarkFlagsMutuallyExclusive("key-file", "sheet")
 	cmd.MarkFlagsMutuallyExclusive("wallet", "sheet")
 	return cmd
@@ -75,6 +95,7 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 	if o.at, err = parseAt(o.text); err != nil {
 		return r, err
 	}
+	o.take = o.take || len(o.nodeDirs) > 0 // there is no other place where it could be written
 	if err := o.check(); err != nil {
 		return r, err
 	}
@@ -86,8 +107,9 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		return r, ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir).
 			WithHint("name a new folder with --home; %s takeover brings a drive that was restored before up to date", a.self)
 	}
-	if _, err := os.Stat(filepath.Join(o.network, "network.json")); err != nil {
-		return r, ui.Errorf(ui.Failed, "no network in %s: %w", o.network, err)
+	left, err := a.source(o)
+	if err != nil {
+		return r, err
 	}
 	if o.wallet == "" {
 		o.wallet = walletBeside(o.key)
@@ -95,6 +117,10 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 	var typed keys
 	if o.sheet != "" {
 		if typed, err = openSheet(o.sheet); err != nil {
+			return r, err
+		}
+	} else if o.key == "" { // before there is anything in the state folder
+		if _, o.kept, err = a.survivingKeys(ctx, h, left); err != nil {
 			return r, err
 		}
 	}
@@ -119,11 +145,33 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 			return r, ui.Errorf(ui.WrongKey, "%s holds other keys than the sheet", h.dir).WithHint("name a new folder with --home")
 		}
 	}
-	report, err := a.replay(ctx, h, c, k, o)
+	if left != nil {
+		if err := errors.Join(a.adoptNodes(h, c, k, left, o), noteSurvival(h, o)); err != nil {
+			return r, err
+		}
+	}
+	report, lost, err := a.replay(ctx, h, c, k, o)
 	if err != nil {
 		return r, err
 	}
-	return newRestored(h, report), nil
+	r = newRestored(h, report)
+	r.Problems = append(r.Problems, lost...)
+	if left != nil {
+		r.survived(left)
+	}
+	return r, nil
+}
+
+// source looks at what the drive is to be restored from: a network folder, for
+// which it returns nil, or node folders.
+func (a *app) source(o restoreOptions) (*embedded.Survivors, error) {
+	if len(o.nodeDirs) > 0 {
+		return a.findSurvivors(o)
+	}
+	if _, err := os.Stat(filepath.Join(o.network, "network.json")); err != nil {
+		return nil, ui.Errorf(ui.Failed, "no network in %s: %w", o.network, err)
+	}
+	return nil, nil
 }
 
 // adopt brings the keys into the new state folder, and makes its settings.
@@ -135,7 +183,10 @@ func (a *app) adopt(ctx context.Context, h home, o restoreOptions, typed keys) (
 	} else if err := a.copyHome(h, o); err != nil {
 		return config{}, err
 	}
-	c := config{Network: absolute(o.network)}
+	c := config{}
+	if o.network != "" {
+		c.Network = absolute(o.network)
+	}
 	if err := saveConfig(h, c); err != nil {
 		return c, err
 	}
@@ -160,6 +211,12 @@ func (a *app) lockAnew(ctx context.Context, h home, typed keys) error {
 
 // copyHome copies the key files.
 func (a *app) copyHome(h home, o restoreOptions) error {
+	if o.kept != "" {
+		if err := copyKept(h, o.kept); err != nil {
+			return err
+		}
+		return a.copyIdentity(h)
+	}
 	for to, from := range map[string]string{h.key(): o.key, h.wallet(): o.wallet} {
 		if err := copyPrivate(to, from); err != nil {
 			return err
@@ -196,20 +253,37 @@ func copyPrivate(to, from string) error {
 	return nil
 }
 
-// replay rebuilds the index from the network.
-func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOptions) (report keep.Report, err error) {
+// replay rebuilds the index from the network. It returns with the report the
+// files that the nodes do not have whole, where nodes are missing.
+func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOptions) (report keep.Report, lost []string, err error) {
 	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.Logger()})
 	if err != nil {
-		return report, err
+		return report, nil, err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
+	var then func(*embedded.Network, *blobstore.Client) error
+	if len(o.nodeDirs) > 0 {
+		o.rollback = o.rollback || o.loss // what is behind the damage of the log was seen, and is given up
+		then = func(net *embedded.Network, blobs *blobstore.Client) (err error) {
+			db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.Logger()})
+			if err != nil {
+				return err
+			}
+			lost, err = findLost(ctx, net, blobs, db)
+			return wrapf(errors.Join(err, db.Close()), "look for what is lost")
+		}
+	}
 	report, err = a.rebuild(ctx, h, c, k, o.takeoverOptions, keep.RestoreConfig{
 		Path: h.index(), Staging: dir, At: o.at, ReadOnly: o.read || o.text != "",
-	})
-	if errors.Is(err, keep.ErrNoGeneration) {
-		return report, ui.Errorf(ui.Failed, "%w: %s", err, o.text)
+	}, then)
+	switch {
+	case errors.Is(err, keep.ErrNoGeneration):
+		return report, nil, ui.Errorf(ui.Failed, "%w: %s", err, o.text)
+	case errors.Is(err, blobstore.ErrUnavailable) && len(o.nodeDirs) > 0:
+		return report, nil, ui.Errorf(ui.TooFewNodes, "the nodes that are left do not have enough of the drive's names: %w", err).
+			WithHint("look for more node folders, and restore from all of them into another state folder")
 	}
-	return report, err
+	return report, lost, err
 }
 
 // parseAt reads the number of a generation or a time, in local time unless it says otherwise.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/walfs/walfs/blobstore"
+	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/keep"
 )
@@ -45,6 +46,8 @@ type restored struct {
 	Inodes     int64        `json:"inodes"`
 	Bytes      int64        `json:"bytes"`
 	Problems   []string     `json:"problems"`
+	Nodes      []string     `json:"nodes,omitempty"`        // whose folders were found
+	Missing    []string     `json:"missing,omitempty"`      // nodes that got new folders, to be filled from the others
 	Newest     uint64       `json:"newest_generation"`      // that the ledger names
 	Written    string       `json:"last_written,omitempty"` // when the ledger was told of it
 	Passed     []passedOver `json:"passed_over,omitempty"`  // newest first
@@ -83,6 +86,15 @@ func newRestored(h home, r keep.Report) restored {
 	return to
 }
 
+// survived adds what was found of the nodes.
+func (r *restored) survived(left *embedded.Survivors) {
+	r.Missing = left.Missing
+	for _, v := range left.Here {
+		r.Nodes = append(r.Nodes, v.Name)
+	}
+	r.Problems = append(r.Problems, left.Older...)
+}
+
 // timeOf writes a time down; "" for none.
 func timeOf(t time.Time) string {
 	if t.IsZero() {
@@ -95,6 +107,9 @@ func timeOf(t time.Time) string {
 const maxNamed = 10
 
 func (a *app) showRestored(r restored) error {
+	if len(r.Missing) > 0 {
+		a.Note("%d of %d node folders are lost; the next mount fills new ones from the others", len(r.Missing), len(r.Missing)+len(r.Nodes))
+	}
 	of := ""
 	if r.Time != "" && r.ReadOnly {
 		of = " of " + r.Time
@@ -160,7 +175,7 @@ func (r restored) err(a *app) error {
 	case r.LostIn > 0:
 		return ui.Errorf(ui.Partial, "%d files cannot be read any more; all else is restored", r.LostIn)
 	case len(r.Problems) > 0:
-		return ui.Errorf(ui.Partial, "%d entries were refused or changed", len(r.Problems))
+		return ui.Errorf(ui.Partial, "%d entries are not as they were", len(r.Problems))
 	}
 	return nil
 }
@@ -176,8 +191,10 @@ func (a *app) warnOf(list []string, n int) {
 }
 
 // rebuild restores into cfg.Path from the network of the home, and remembers what it has seen.
-func (a *app) rebuild(ctx context.Context, h home, c config, k keys, o takeoverOptions, cfg keep.RestoreConfig) (report keep.Report, err error) {
-	net, err := c.openNetwork(ctx, h, a.Logger())
+// Then, which may be nil, is called while the network is open.
+func (a *app) rebuild(ctx context.Context, h home, c config, k keys, o takeoverOptions, cfg keep.RestoreConfig,
+	then func(*embedded.Network, *blobstore.Client) error) (report keep.Report, err error) {
+	net, err := c.openNetwork(ctx, h, k, a.Logger())
 	if err != nil {
 		return report, err
 	}
@@ -211,6 +228,11 @@ func (a *app) rebuild(ctx context.Context, h home, c config, k keys, o takeoverO
 	progress.End()
 	if err != nil {
 		return report, explainRestore(err)
+	}
+	if then != nil {
+		if err := then(net, blobs); err != nil {
+			return report, err
+		}
 	}
 	if o.rollback {
 		return report, memory.set(report.Anchor)

@@ -206,7 +206,9 @@ To get the drive back:
     check of its own, so that a mistake is found by its line.
  2. chmod 600 FILE
  3. %s --home NEW-FOLDER restore --network NETWORK-FOLDER --sheet FILE
-    The network folder holds the ledger and the nodes; the sheet does not replace it.
+    The network folder holds the ledger and the nodes; the sheet does not replace it. If
+    that folder is lost and node folders are left: --node-dir FOLDER for each of them, in
+    place of --network.
  4. Delete the file.
 `, self)
 }

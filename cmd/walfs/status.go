@@ -44,9 +44,11 @@ type status struct {
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
 	Balance         uint64       `json:"wal_balance_frost"`
 	KeysExported    bool         `json:"keys_exported"`
-	LostFiles       int          `json:"lost_files"` // that were certified and cannot be read any more
-	LastError       string       `json:"last_error,omitempty"`
-	Problems        []string     `json:"problems"`
+	LostFiles       int          `json:"lost_files"`   // that were certified and cannot be read any more
+	KeysAtRisk      bool         `json:"keys_at_risk"` // what opens them lies in the state folder alone
+	spread
+	LastError string   `json:"last_error,omitempty"`
+	Problems  []string `json:"problems"`
 }
 
 // nodeStatus is a storage node in status and node list.
@@ -63,6 +65,7 @@ type nodeStatus struct {
 	// blob/axis/index; axis 2 is metadata. At most maxListed of each.
 	BadSlivers []string `json:"bad_slivers,omitempty"`
 	Dir        string   `json:"dir"`
+	Log        string   `json:"ledger_log,omitempty"` // why its copy of the ledger is not whole
 	healing
 }
 
@@ -98,7 +101,7 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		PendingJobs: at.Jobs, Segments: at.InFlight, Generation: at.Generation, LastError: at.LastError,
 		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
 	}
-	s.KeysExported = d.home.keysExported()
+	s.KeysExported, s.KeysAtRisk = d.home.keysExported(), d.home.keysAtRisk(d.config)
 	where := d.mounted()
 	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
 	if where.readOnly != nil {
@@ -116,6 +119,7 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	}
 	s.FreeBytes = d.room.get().Free
 	s.addNodes(d.nodes())
+	s.spread = spreadOf(s.Nodes, deviceOf)
 	paid, err := d.index.Stored(ctx)
 	if err != nil {
 		return s, err
@@ -163,6 +167,9 @@ func newNodeStatus(n embedded.NodeStatus) nodeStatus {
 	}
 	for _, bad := range n.BadSlots[:min(len(n.BadSlots), maxListed)] {
 		s.BadSlivers = append(s.BadSlivers, bad.ID.String())
+	}
+	if n.Log != nil {
+		s.Log = n.Log.Error()
 	}
 	return s
 }
@@ -226,6 +233,9 @@ func (d *drive) addProblems(s *status) {
 		if n.BadSlots > 0 {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s has %d damaged slivers: %s", n.Name, n.BadSlots, firstOf(n.BadSlivers)))
 		}
+		if n.Log != "" && n.State == "up" {
+			s.Problems = append(s.Problems, fmt.Sprintf("%s has no whole copy of the ledger: %s", n.Name, n.Log))
+		}
 		if text := n.problem(); text != "" {
 			s.Problems = append(s.Problems, n.Name+" "+text)
 		}
@@ -284,7 +294,7 @@ func (a *app) showStatus(s status) error {
 	}
 	row("local", "%s of clean copies and %s of slivers, budget %s", ui.Size(s.CopiesBytes), ui.Size(s.CacheBytes), ui.Size(s.CacheBudget))
 	row("room", "%s", ui.Size(s.FreeBytes))
-	row("nodes", "%d of %d up, on this machine only: not a backup", up, len(s.Nodes))
+	row("nodes", "%d of %d up, %s", up, len(s.Nodes), s.spread.text())
 	for _, n := range s.Nodes {
 		if text := n.text(); text != "" {
 			row(n.Name, "%s", text)
@@ -295,7 +305,7 @@ func (a *app) showStatus(s status) error {
 	} else {
 		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
 	}
-	if !s.KeysExported {
+	if s.KeysAtRisk {
 		row("keys", "never exported: %s key export", a.self)
 	}
 	for _, problem := range s.Problems {

@@ -77,7 +77,7 @@ func (a *app) takeover(ctx context.Context, o takeoverOptions) (r restored, err 
 	if err := removeIndex(next); err != nil { // of a takeover that was interrupted
 		return r, err
 	}
-	report, err := a.rebuild(ctx, h, c, k, o, keep.RestoreConfig{Path: next})
+	report, err := a.rebuild(ctx, h, c, k, o, keep.RestoreConfig{Path: next}, nil)
 	if err != nil {
 		return r, err
 	}

@@ -387,7 +387,7 @@ func TestCollectorRests(t *testing.T) {
 func TestCollectorRun(t *testing.T) {
 	t.Parallel()
 	l := lively(t, 10)
-	c, ledger := l.collector(func(cfg *keep.CollectConfig) { cfg.Grace = time.Nanosecond })
+	c, ledger := l.collector(nil)
 	c.SetLooks(0, time.Hour, time.Millisecond)
 	ledger.away = true
 	ctx, stop := context.WithCancel(context.Background())
@@ -399,8 +399,7 @@ func TestCollectorRun(t *testing.T) {
 	}
 	ledger.set(func() { ledger.hang, ledger.away = true, false })
 	waitFor(t, "a round that hangs", func() bool { ledger.mu.Lock(); defer ledger.mu.Unlock(); return !ledger.hang })
-	done := l.collect(c, asked)
-	if done.Deleted.Segments == 0 && l.collect(c, asked).Deleted.Segments == 0 {
+	if done := l.collect(c, keep.CollectOptions{Asked: true, Grace: new(time.Duration)}); done.Deleted.Segments == 0 {
 		t.Errorf("collected %+v", done)
 	}
 	waitFor(t, "the end of the trouble", func() bool { return len(c.Problems()) == 0 })
