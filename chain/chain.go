@@ -46,6 +46,19 @@ type State struct {
 	ChainID        [32]byte
 }
 
+// BytesPerUnit is the size of the unit that prices are for. Source: module
+// system_state_inner, BYTES_PER_UNIT_SIZE.
+const BytesPerUnit = 1 << 20
+
+// Units returns how many units the ledger charges for an encoded size in bytes.
+func Units(encoded uint64) uint64 {
+	n := encoded / BytesPerUnit
+	if encoded%BytesPerUnit != 0 {
+		n++
+	}
+	return n
+}
+
 // Registration asks for one blob object.
 type Registration struct {
 	Blob        walrus.BlobID

@@ -101,6 +101,7 @@ func (fs *FS) shutdown(ctx context.Context) error {
 	}
 	fs.mu.Unlock()
 	fs.stop()
+	fs.stopCertifying()
 	fs.fetches.Wait()
 	var errs []error
 	for _, f := range open {

@@ -89,9 +89,17 @@ type FS struct {
 	deadline func(time.Duration) (context.Context, context.CancelFunc)
 	patience patience
 	stop     context.CancelFunc
-	fetches  sync.WaitGroup
+
+	// certifier is what fsync waits for besides; nil: nothing. Waits for it end
+	// with stopCertifying.
+	certifier      func(context.Context, index.Ino) error
+	untilEnding    func() (context.Context, context.CancelFunc)
+	stopCertifying context.CancelFunc
+
+	fetches sync.WaitGroup
 
 	ended ended
+	root  atomic.Pointer[node] // of the mount
 
 	mu       sync.RWMutex           // guards the fields below
 	inUse    map[index.Ino]*file    // regular files with an open handle
@@ -126,6 +134,9 @@ func New(c Config) (*FS, error) {
 	}
 	base, stop := context.WithCancel(context.Background())
 	fs.stop = stop
+	mounted, end := context.WithCancel(context.Background())
+	fs.stopCertifying = end
+	fs.untilEnding = func() (context.Context, context.CancelFunc) { return context.WithCancel(mounted) }
 	fs.deadline = func(d time.Duration) (context.Context, context.CancelFunc) { return context.WithTimeout(base, d) }
 	return fs, nil
 }

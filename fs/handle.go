@@ -111,9 +111,14 @@ func (h *handle) Release(ctx context.Context) syscall.Errno {
 	return h.n.errno("release", h.f.release(ctx))
 }
 
-// Fsync makes content, attributes and names survive a power cut.
+// Fsync makes content, attributes and names survive a power cut, and waits
+// until they are certified if the mount was made so.
 func (h *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
-	return h.n.errno("fsync", h.f.sync(ctx))
+	err := h.f.sync(ctx)
+	if err == nil {
+		err = h.n.fs.certify(ctx, h.f.ino)
+	}
+	return h.n.errno("fsync", err)
 }
 
 // The modes of fallocate(2) that we know.

@@ -29,6 +29,9 @@ type MountOptions struct {
 	AllowOther bool
 	ReadOnly   bool
 	Debug      bool // log every request, names included
+	// Certify is what fsync of a file waits for once it is staged; nil: nothing.
+	// It is called with a context that ends when the mount does.
+	Certify func(context.Context, index.Ino) error
 }
 
 // fsName is the type of the mount, after "fuse.".
@@ -73,6 +76,7 @@ type Server struct {
 // is mounted once.
 func (fs *FS) Mount(o MountOptions) (*Server, error) {
 	fs.readOnly.Store(fs.readOnly.Load() || o.ReadOnly || slices.Contains(o.Options, "ro"))
+	fs.certifier = o.Certify
 	server, err := fs.serve(o)
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", o.Dir, err)

@@ -15,7 +15,8 @@ type raw struct {
 
 // newServer mounts the nodes below a root of ours, and serves them.
 func (fs *FS) newServer(dir string, options *fusefs.Options) (*fuse.Server, error) {
-	r := &raw{fusefs.NewNodeFS(&node{fs: fs}, options)}
+	root := &node{fs: fs}
+	r := &raw{fusefs.NewNodeFS(root, options)}
 	server, err := fuse.NewServer(r, dir, &options.MountOptions)
 	if err != nil {
 		return nil, err
@@ -24,6 +25,7 @@ func (fs *FS) newServer(dir string, options *fusefs.Options) (*fuse.Server, erro
 	if err := server.WaitMount(); err != nil {
 		return nil, err
 	}
+	fs.root.Store(root)
 	return server, nil
 }
 

@@ -284,6 +284,9 @@ func (tx *txn) bury(n *inode) (bool, error) {
 		WHERE pub = ? AND pub IS NOT NULL AND ino IS NOT pub LIMIT 1`, n.Ino); !errors.Is(err, errNoRow) {
 		return false, err
 	}
+	if _, err := tx.settleAdopted(n.Ino); err != nil {
+		return false, err
+	}
 	if err := tx.retire(n); err != nil {
 		return false, err
 	}

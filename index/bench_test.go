@@ -182,3 +182,30 @@ func BenchmarkFull(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkUnlink deletes stored files of a folder three levels down, with and
+// without the trash. The inodes stay.
+func BenchmarkUnlink(b *testing.B) {
+	for name, trash := range map[string]bool{"trash": true, "gone": false} {
+		b.Run(name, func(b *testing.B) {
+			db := open(b)
+			if trash {
+				db = openTrash(b)
+			}
+			c := &committer{t: b, db: db}
+			tree(b, db, "some/", "some/folder/", "some/folder/below/")
+			dir := lookup(b, db, "some/folder/below").Ino
+			var packed []index.Packed
+			for i := range b.N {
+				a := create(b, db, dir, fmt.Sprintf("some-file-name-%08d", i), fileMode)
+				packed = append(packed, index.Packed{Ino: a.Ino, Version: 1, Size: 4096, Mtime: 5,
+					Ops: []index.Op{{Len: 4096, Segment: 1, Pos: int64(i) % 100 * 4096}}})
+			}
+			c.both(packed...)
+			b.ResetTimer()
+			for i := range b.N {
+				must(db.Unlink(ctx, dir, fmt.Appendf(nil, "some-file-name-%08d", i)))
+			}
+		})
+	}
+}

@@ -28,6 +28,12 @@ var rules = []struct{ broken, sql string }{
 		WHERE e.dead = 9223372036854775807 AND i.ino IS NULL`},
 	{"extent in no segment", `SELECT e.ino, e.segment FROM extents e LEFT JOIN segments s ON s.number = e.segment
 		WHERE s.number IS NULL`},
+	{"adopted inode without content", `SELECT a.ino, 0 FROM adopted a LEFT JOIN inodes i ON i.ino = a.ino
+		WHERE i.ino IS NULL OR i.pub_version = 0 OR i.pub_generation <> 0`},
+	{"adopted inode that no trailer takes", `SELECT i.ino, i.generation FROM adopted a JOIN inodes i ON i.ino = a.ino
+		WHERE i.nlink > 0 AND i.generation <= (SELECT value FROM meta WHERE key = 'packed')`},
+	{"trash beyond the end", `SELECT e.id, e.off FROM trash_extents e LEFT JOIN trash t ON t.id = e.id
+		WHERE t.id IS NULL OR e.off + e.len > t.size`},
 	{"reference to a segment that is being deleted", `SELECT s.number, e.ino FROM segments s JOIN extents e ON e.segment = s.number
 		WHERE s.delete_tx IS NOT NULL`},
 	{"condemned segment that is needed", `SELECT s.number, e.ino FROM segments s JOIN extents e ON e.segment = s.number

@@ -103,12 +103,16 @@ func (tx *txn) renumber(g uint64) error {
 
 func (tx *txn) cut(t *Trailer, completed []Packed, moves []Move) error {
 	whole := make(map[Ino]uint64, len(completed)) // 0: it is gone
+	adopted, err := tx.anyAdopted()
+	if err != nil {
+		return err
+	}
 	for i := range completed {
 		p := &completed[i]
 		if whole[p.Ino] != 0 {
 			return fmt.Errorf("inode %d twice: %w", p.Ino, ErrRange)
 		}
-		exists, err := tx.cutContent(t, p)
+		exists, err := tx.cutContent(t, p, adopted)
 		if err != nil {
 			return err
 		}
@@ -116,7 +120,7 @@ func (tx *txn) cut(t *Trailer, completed []Packed, moves []Move) error {
 			whole[p.Ino] = p.Version
 		}
 	}
-	for _, read := range []func(*Trailer, map[Ino]uint64) error{tx.cutSegments, tx.cutInodes, tx.cutNames} {
+	for _, read := range []func(*Trailer, map[Ino]uint64) error{tx.cutAdopted, tx.cutSegments, tx.cutInodes, tx.cutNames} {
 		if err := read(t, whole); err != nil {
 			return err
 		}
@@ -134,8 +138,9 @@ func compareNames(a, b NameRow) int {
 	return cmp.Or(cmp.Compare(a.Parent, b.Parent), bytes.Compare(a.Name, b.Name))
 }
 
-// cutContent adds a version that was packed whole, and its inode.
-func (tx *txn) cutContent(t *Trailer, p *Packed) (exists bool, err error) {
+// cutContent adds a version that was packed whole, and its inode. Adopted: it
+// may build on adopted content.
+func (tx *txn) cutContent(t *Trailer, p *Packed, adopted bool) (exists bool, err error) {
 	n, err := tx.inode(p.Ino)
 	if errors.Is(err, ErrNotExist) {
 		return false, nil
@@ -150,6 +155,11 @@ func (tx *txn) cutContent(t *Trailer, p *Packed) (exists bool, err error) {
 		return false, err
 	}
 	c := ContentRow{Ino: p.Ino, Version: p.Version, Size: p.Size, Mtime: p.Mtime, Base: p.Base, Ops: p.Ops}
+	if adopted {
+		if err := tx.mergeAdopted(&c); err != nil {
+			return false, err
+		}
+	}
 	if p.Version == n.Version {
 		// What staging packed is newer than the row, unless mtime was set meanwhile.
 		q := Queued{Size: p.Size, Mtime: p.Mtime}

@@ -243,6 +243,18 @@ func (db *DB) NamesWaiting(ctx context.Context, generation uint64) (n int, err e
 	return n, err
 }
 
+// NamesWaitingOf counts the names of one inode that changed up to a generation
+// and are not published.
+func (db *DB) NamesWaitingOf(ctx context.Context, ino Ino, generation uint64) (n int, err error) {
+	err = db.view(func(c *conn) error {
+		waiting, err := c.int(`SELECT count(*) FROM dirents INDEXED BY dirents_ino WHERE ino = ? AND ino IS NOT pub AND generation <= ?`,
+			ino, generation)
+		n = int(waiting)
+		return err
+	})
+	return n, err
+}
+
 // ForceNames makes names that changed up to a generation wait no longer for
 // files that lose their published name by it: those are published under their
 // new names as they are published now. Files that are written and renamed all the time would hold the names up for good.

@@ -22,6 +22,13 @@
 // one are certified. Published content that was superseded is kept until the
 // anchor has moved past it (Finish).
 //
+// # Trash and adopted content
+//
+// A stored file that loses its last name leaves a row in the trash, which refers
+// to its extents. A file can be made of such extents: its content is adopted.
+// It is read like published content, but stands in no committed trailer yet.
+// Each cut takes the whole of it, until one is committed.
+//
 // # Durability
 //
 // Every method is one transaction. Ordinary ones commit with synchronous=NORMAL:

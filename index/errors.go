@@ -16,6 +16,7 @@ var (
 	ErrRange    = errors.New("value out of range")
 	ErrNoAttr   = errors.New("no such attribute")
 	ErrAttrSize = errors.New("attribute too large")
+	ErrStoring  = errors.New("content is not certified yet")
 )
 
 // The errors of the index as a whole and of commits.

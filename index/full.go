@@ -190,7 +190,7 @@ func (f *fullWriter) segments() error {
 }
 
 // inodes writes all inodes that may be published and have a name, each with
-// all of its content.
+// all of its content. Adopted content is in no generation yet.
 func (f *fullWriter) inodes() error {
 	var rows fullInodeRows
 	flush := func() {
@@ -202,7 +202,7 @@ func (f *fullWriter) inodes() error {
 	}
 	err := f.c.query(`SELECT `+inodeColumns+` FROM inodes i WHERE i.pub_version > 0 AND (i.nlink > 0 OR EXISTS
 		(SELECT 1 FROM dirents n INDEXED BY dirents_pub WHERE n.pub = i.ino AND n.pub IS NOT NULL AND n.ino IS NOT n.pub))
-		ORDER BY i.ino`, func(r row) error {
+		AND i.ino NOT IN adopted ORDER BY i.ino`, func(r row) error {
 		n := scanInode(r)
 		if err := rows.add(f.c, &n); err != nil {
 			return err

@@ -21,23 +21,27 @@ type Config struct {
 	Path string // of the database file
 	Log  *slog.Logger
 	Now  func() time.Time
+	// Trash says whether files that are deleted or replaced can be had back.
+	Trash bool
 }
 
 // DB is an open index. Its methods may be called concurrently; each is one
 // transaction. Transactions are short and never wait for anything but the
 // disk, so none of them is given up because a context ends.
 type DB struct {
-	path string
-	log  *slog.Logger
-	now  func() time.Time
+	path  string
+	log   *slog.Logger
+	now   func() time.Time
+	trash bool
 
 	// mu is held for the length of each write transaction and guards the fields below.
-	mu     sync.Mutex
-	writer *conn
-	state  state
-	told   map[Ino]told  // of dirty files, see order.go
-	force  atomic.Uint64 // generation, see ForceNames
-	closed bool
+	mu      sync.Mutex
+	writer  *conn
+	state   state
+	told    map[Ino]told  // of dirty files, see order.go
+	lastDir pathOf        // in which something was deleted last
+	force   atomic.Uint64 // generation, see ForceNames
+	closed  bool
 
 	// barrierMu guards barrier, the requests that share the next FULL transaction.
 	barrierMu sync.Mutex

@@ -184,6 +184,9 @@ func (w *world) versionOf(ino index.Ino) uint64 {
 	if n := w.tree.inodes[ino]; n != nil {
 		return n.version
 	}
+	if f := w.files[ino]; f != nil && f.adopted {
+		return 1
+	}
 	return 0
 }
 
@@ -206,7 +209,7 @@ func (w *world) crash() {
 	}
 	w.expect("close", w.db.Close())
 	w.path = path
-	w.db = must(index.Open(ctx, index.Config{Path: path, Now: w.clock.now}))
+	w.db = must(index.Open(ctx, index.Config{Path: path, Now: w.clock.now, Trash: true}))
 	for ino, f := range w.files {
 		f.marked = false
 		if f.open { // nobody has it open any more
@@ -315,6 +318,7 @@ func (w *world) check(rest bool) {
 		break // segments that older ones know by number may be collected
 	}
 	w.sound(w.db)
+	w.sameTrash()
 }
 
 // replay makes a fresh index of the trailers from a place on. If that is not
@@ -404,10 +408,10 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: new(clock), path: filepath.Join(t.TempDir(), "index"),
 		names: make(map[name]index.Ino), needs: make(map[name]uint64), dirs: map[index.Ino]bool{index.Root: true}, files: make(map[index.Ino]*file),
-		segments: make(map[uint64][]byte), gapped: make(map[uint64][]byte), certified: make(map[uint64]bool), collected: make(map[uint64]bool), history: make(map[uint64]published),
+		segments: make(map[uint64][]byte), gapped: make(map[uint64][]byte), certified: make(map[uint64]bool), collected: make(map[uint64]bool), history: make(map[uint64]published), trash: make(map[int64]*binned),
 		tree: published{names: make(map[name]index.Ino), inodes: make(map[index.Ino]*node)},
 	}
-	w.db = must(index.Open(ctx, index.Config{Path: w.path, Now: w.clock.now}))
+	w.db = must(index.Open(ctx, index.Config{Path: w.path, Now: w.clock.now, Trash: true}))
 	w.expect("init", w.db.Init(ctx, index.Drive{ID: [16]byte{1}, Writer: [16]byte{2}}))
 	w.expect("set anchor", w.db.SetAnchor(ctx, walrus.ObjectID{0xaa}, 0))
 	return w

@@ -207,14 +207,19 @@ func (db *DB) Link(ctx context.Context, ino, parent Ino, name []byte) (a Attr, e
 }
 
 // Unlink removes the name of anything but a directory (ErrIsDir) and returns
-// the inode as it is afterwards.
+// the inode as it is afterwards. A file that loses its last name goes to the trash.
 func (db *DB) Unlink(ctx context.Context, parent Ino, name []byte) (a Attr, err error) {
-	err = db.update(func(tx *txn) error {
+	err = db.deleting(db.update, func(tx *txn) error {
 		if a, err = tx.lookup(parent, name); err != nil {
 			return err
 		}
 		if a.IsDir() {
 			return ErrIsDir
+		}
+		if a.Nlink == 1 {
+			if err := tx.keep(&a, parent, name, false); err != nil {
+				return err
+			}
 		}
 		if err := tx.unbind(parent, name); err != nil {
 			return err
@@ -229,7 +234,7 @@ func (db *DB) Unlink(ctx context.Context, parent Ino, name []byte) (a Attr, err 
 
 // Vanish removes every live name of a file, as Unlink does.
 func (db *DB) Vanish(ctx context.Context, ino Ino) error {
-	return db.update(func(tx *txn) error {
+	return db.deleting(db.update, func(tx *txn) error {
 		a, err := tx.attr(ino)
 		if err != nil {
 			return err
@@ -244,6 +249,11 @@ func (db *DB) Vanish(ctx context.Context, ino Ino) error {
 		}, ino)
 		if err != nil {
 			return err
+		}
+		if len(names) > 0 {
+			if err := tx.keep(&a, names[0].parent, names[0].name, false); err != nil {
+				return err
+			}
 		}
 		for _, n := range names {
 			if err := errors.Join(tx.unbind(n.parent, n.name), tx.touchDir(n.parent, 0)); err != nil {

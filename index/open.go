@@ -44,7 +44,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 }
 
 func open(c Config, migrations []string) (_ *DB, err error) {
-	db := &DB{path: c.Path, log: c.Log, now: c.Now, readers: make(chan *conn, readerCount), told: make(map[Ino]told)}
+	db := &DB{path: c.Path, log: c.Log, now: c.Now, trash: c.Trash, readers: make(chan *conn, readerCount), told: make(map[Ino]told)}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
@@ -257,6 +257,8 @@ func (db *DB) Close() error {
 		return errors.Join(
 			tx.run(sqlSetMeta, metaInodes, tx.st.inodes),
 			tx.run(sqlSetMeta, metaBytes, tx.st.bytes),
+			tx.run(sqlSetMeta, metaTrashed, tx.st.trashed),
+			tx.run(sqlSetMeta, metaTrashedBytes, tx.st.trashedBytes),
 			tx.run(sqlSetMeta, metaClean, 1),
 		)
 	})

@@ -48,9 +48,13 @@ func (tx *txn) commitSegments(c *Commit, packed map[Ino]*Packed) error {
 			return err
 		}
 	}
+	adopted, err := tx.anyAdopted()
+	if err != nil {
+		return err
+	}
 	for i := range c.Trailer.Contents {
 		row := &c.Trailer.Contents[i]
-		if err := tx.publish(g, row, packed[row.Ino]); err != nil {
+		if err := tx.publish(g, row, packed[row.Ino], adopted); err != nil {
 			return fmt.Errorf("inode %d: %w", row.Ino, err)
 		}
 	}
@@ -98,16 +102,21 @@ func (tx *txn) announce(number, g uint64) error {
 }
 
 // publish makes a version that was packed whole the published one, or moves
-// ranges of the one that is.
-func (tx *txn) publish(g uint64, c *ContentRow, p *Packed) error {
+// ranges of the one that is. Adopted: it may take the place of adopted content.
+func (tx *txn) publish(g uint64, c *ContentRow, p *Packed, adopted bool) error {
 	n, err := tx.inode(c.Ino)
 	if err != nil {
 		return err // bury spares what the cut speaks of
 	}
-	if c.Version == n.PubVersion {
+	if adopted {
+		if adopted, err = tx.settleAdopted(c.Ino); err != nil {
+			return err
+		}
+	}
+	if !adopted && c.Version == n.PubVersion {
 		return tx.relocate(g, c)
 	}
-	if n.PubVersion > 0 {
+	if n.PubVersion > 0 && !adopted {
 		if err := tx.remember(&n, g); err != nil {
 			return err
 		}

@@ -166,8 +166,13 @@ func (w *world) publishInode(next published, ino index.Ino, p *pack) {
 			if p.v.number == f.number {
 				n.attr.Mtime = f.mtime
 			}
-		case old == nil:
+		case old == nil && !f.adopted:
 			return
+		case old == nil:
+			n.version, n.data = 1, f.was
+			if f.number != 1 {
+				n.attr.Mtime, n.loose = f.shown, true
+			}
 		default:
 			n.version, n.data = old.version, old.data
 			if f.number != old.version {

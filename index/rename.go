@@ -8,6 +8,7 @@ import (
 
 // Rename moves a name, over another one if that exists, and returns the inode
 // that was displaced, as it is afterwards; its Ino is 0 when there was none.
+// A file that is displaced and has no other name goes to the trash.
 // Two names of one inode stay as they are. ErrNotExist, ErrExist (NoReplace),
 // ErrIsDir, ErrNotDir, ErrNotEmpty, ErrLoop, ErrName, ErrNameLong.
 func (db *DB) Rename(ctx context.Context, r RenameRequest) (displaced Attr, err error) {
@@ -18,7 +19,7 @@ func (db *DB) Rename(ctx context.Context, r RenameRequest) (displaced Attr, err 
 	if r.Full {
 		commit = db.full
 	}
-	err = commit(func(tx *txn) error {
+	err = db.deleting(commit, func(tx *txn) error {
 		if r.Full {
 			if err := tx.barrier(r.Held...); err != nil {
 				return err
@@ -53,6 +54,9 @@ func (tx *txn) rename(r RenameRequest) (displaced Attr, err error) {
 	}
 	if err := tx.checkLoop(&moved, r.OldParent, r.NewParent); err != nil {
 		return displaced, err
+	}
+	if moved.IsDir() || exists && target.IsDir() {
+		tx.forgetPath()
 	}
 	if r.Exchange {
 		return displaced, tx.exchange(r, &moved, &target)
@@ -107,6 +111,11 @@ func (tx *txn) replace(r RenameRequest, moved, target *Attr) error {
 	case target.IsDir():
 		left, removedDirs = 0, 1
 		if err := tx.checkEmpty(target.Ino); err != nil {
+			return err
+		}
+	}
+	if left == 0 && !target.IsDir() {
+		if err := tx.keep(target, r.NewParent, r.NewName, true); err != nil {
 			return err
 		}
 	}

@@ -97,7 +97,8 @@ func (c *conn) material(number uint64) (m Material, err error) {
 // the same length, and that its Put has to start anew. Gaps are in ascending
 // order and replace those of an earlier call. Nothing refers to them from now
 // on but what is published: partials in them are dropped, and the hashes of
-// ranges that they are in.
+// ranges that they are in. Files in the trash that refer to the segment are
+// dropped, since what staging held of them is gone.
 //
 // ErrStale: the nodes have the segment, or a gap is in a file that no newer
 // version is about to take the place of. ErrRange: impossible gaps.
@@ -120,7 +121,7 @@ func (tx *txn) reseal(number uint64, header [64]byte, gaps []Gap) error {
 	if err := tx.setGaps(&s, gaps); err != nil {
 		return err
 	}
-	if err := tx.detach(number); err != nil {
+	if err := errors.Join(tx.detach(number), tx.dropLost(number)); err != nil {
 		return err
 	}
 	var none [32]byte

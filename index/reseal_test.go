@@ -52,6 +52,7 @@ func (w *world) reseal() {
 	header[63]++
 	w.expect("reseal", w.db.Reseal(ctx, s.Number, header, gaps))
 	w.gapped[s.Number] = plain
+	w.dropLost(s.Number)
 	receipt := must(w.db.Receipt(ctx, s.Number))
 	receipt.Blob = s.Blob
 	receipt.Blob[31]++

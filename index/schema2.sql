@@ -23,21 +23,23 @@ CREATE TABLE moved (
 CREATE INDEX moved_from ON moved (from_seg);
 
 -- Files that lost their last name, or were replaced, and can be had back until they expire.
--- The attributes and the content are those that were published then.
+-- The content is that which was published then, the attributes are those that the file had.
+-- The ids ascend with passed.
 CREATE TABLE trash (
-	id      INTEGER PRIMARY KEY AUTOINCREMENT,
-	deleted INTEGER NOT NULL,           -- Unix ns
-	path    BLOB NOT NULL,              -- from the root, without a leading slash
-	mode    INTEGER NOT NULL,
-	uid     INTEGER NOT NULL,
-	gid     INTEGER NOT NULL,
-	size    INTEGER NOT NULL,
-	mtime   INTEGER NOT NULL,
-	btime   INTEGER NOT NULL,
-	target  BLOB                        -- of a symbolic link
+	id       INTEGER PRIMARY KEY AUTOINCREMENT,
+	deleted  INTEGER NOT NULL,          -- Unix ns, as the machine's clock had it
+	passed   INTEGER NOT NULL,          -- ns, by the trash's own clock
+	replaced INTEGER NOT NULL,          -- another file took the name
+	path     BLOB NOT NULL,             -- from the root, without a leading slash
+	mode     INTEGER NOT NULL,
+	uid      INTEGER NOT NULL,
+	gid      INTEGER NOT NULL,
+	size     INTEGER NOT NULL,
+	atime    INTEGER NOT NULL,
+	mtime    INTEGER NOT NULL,
+	btime    INTEGER NOT NULL,
+	target   BLOB                       -- of a symbolic link
 ) STRICT;
-
-CREATE INDEX trash_deleted ON trash (deleted);
 
 CREATE TABLE trash_xattrs (
 	id    INTEGER NOT NULL REFERENCES trash (id),
@@ -55,7 +57,7 @@ CREATE TABLE trash_extents (
 	PRIMARY KEY (id, off)
 ) STRICT, WITHOUT ROWID;
 
--- Files whose published content is made of extents of others and stands in no trailer yet.
+-- Files whose published content is made of extents of others and stands in no committed trailer yet.
 CREATE TABLE adopted (
 	ino INTEGER PRIMARY KEY
 ) STRICT;

@@ -15,11 +15,16 @@ type state struct {
 	inoLimit    uint64
 	cookieLimit uint64
 
+	passed uint64 // time for the trash in ns, see TrashClock
+
 	cut *cut // the newest trailer that was read and not committed; never stored
 
 	// Not stored unless the index is closed cleanly, else counted when it is opened.
 	inodes int64
 	bytes  int64 // live sizes of regular files
+
+	trashed      int64 // files in the trash
+	trashedBytes int64 // of their content
 }
 
 // reserve is how many numbers are taken from the database at once.
@@ -51,6 +56,13 @@ const (
 	metaInodes = "inodes"
 	metaBytes  = "bytes"
 
+	metaTrashed      = "trashed" // as inodes and bytes
+	metaTrashedBytes = "trashed_bytes"
+	metaTrashPassed  = "trash_passed" // this and the following: see TrashClock
+	metaTrashWall    = "trash_wall"
+	metaTrashBoot    = "trash_boot"
+	metaTrashUptime  = "trash_uptime"
+
 	metaFull      = "full"         // newest committed generation whose trailer has a full snapshot behind it
 	metaFullBytes = "full_bytes"   // length of that
 	metaReplay    = "replay_bytes" // cost of replaying the trailers since, see ReplayCost
@@ -66,11 +78,11 @@ const (
 	sqlSetMeta = `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
 )
 
-// loadState reads the counters. It counts inodes and bytes if the last user did not.
+// loadState reads the counters. It counts inodes, bytes and trash if the last user did not.
 func (c *conn) loadState() (s state, unclean bool, err error) {
 	for key, field := range map[string]*uint64{
 		metaOpen: &s.open, metaPacked: &s.packed, metaLast: &s.last, metaAnchored: &s.anchored,
-		metaIno: &s.inoLimit, metaCookie: &s.cookieLimit,
+		metaIno: &s.inoLimit, metaCookie: &s.cookieLimit, metaTrashPassed: &s.passed,
 	} {
 		n, err := c.int(sqlMeta, key)
 		if err != nil {
@@ -89,13 +101,20 @@ func (c *conn) loadState() (s state, unclean bool, err error) {
 			return s, true, err
 		}
 		s.inodes, s.bytes = r.int(0), r.int(1)
+		if r, err = c.one(`SELECT count(*), CAST(total(CASE WHEN target IS NULL THEN size END) AS INTEGER) FROM trash`); err != nil {
+			return s, true, err
+		}
+		s.trashed, s.trashedBytes = r.int(0), r.int(1)
 		return s, true, nil
 	}
-	if s.inodes, err = c.int(sqlMeta, metaInodes); err != nil {
-		return s, false, err
+	for key, field := range map[string]*int64{
+		metaInodes: &s.inodes, metaBytes: &s.bytes, metaTrashed: &s.trashed, metaTrashedBytes: &s.trashedBytes,
+	} {
+		if *field, err = c.int(sqlMeta, key); err != nil {
+			return s, false, err
+		}
 	}
-	s.bytes, err = c.int(sqlMeta, metaBytes)
-	return s, false, err
+	return s, false, nil
 }
 
 // saveState writes the counters that differ from those of before.
@@ -110,6 +129,7 @@ func (tx *txn) saveState(before state) error {
 		{metaAnchored, before.anchored, tx.st.anchored},
 		{metaIno, before.inoLimit, tx.st.inoLimit},
 		{metaCookie, before.cookieLimit, tx.st.cookieLimit},
+		{metaTrashPassed, before.passed, tx.st.passed},
 	} {
 		if f.old == f.new {
 			continue

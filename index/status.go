@@ -107,7 +107,7 @@ func (db *DB) Usage(ctx context.Context) (u Usage, err error) {
 			return err
 		}
 		u.Dirty, u.Staged = r.int(0), r.int(1)
-		u.Storing, err = c.int(`SELECT CAST(total(i.size) AS INTEGER) FROM (SELECT DISTINCT ino FROM unfinished) u
+		u.Storing, err = c.int(`SELECT CAST(total(i.size) AS INTEGER) FROM (SELECT ino FROM unfinished UNION SELECT ino FROM adopted) u
 			CROSS JOIN inodes i ON i.ino = u.ino WHERE i.dirty = 0`)
 		return err
 	})

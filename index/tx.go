@@ -12,8 +12,10 @@ type txn struct {
 	now int64 // Unix time in nanoseconds
 	// fresh: a replay, which keeps no superseded content.
 	fresh bool
-	db    *DB
-	undo  []func() // what a failure has to take back in memory, last first
+	// gone: what is deleted does not go to the trash.
+	gone bool
+	db   *DB
+	undo []func() // what a failure has to take back in memory, last first
 }
 
 // request is one call's share of a FULL transaction.

@@ -35,6 +35,8 @@ type file struct {
 	open    bool  // unlinked and still in use
 	queued  bool
 	packing *pack
+	adopted bool   // made of extents from the trash
+	was     []byte // its first content, if so
 }
 
 // pack is a version on its way into one or several segments.
@@ -76,6 +78,7 @@ type world struct {
 	tree      published // after the newest commit
 	history   map[uint64]published
 	crashes   int
+	trash     map[int64]*binned
 }
 
 // carried is an encoded trailer and the segments that carry it.
@@ -288,8 +291,10 @@ func (w *world) unlink() {
 		w.reap(ino)
 		return
 	}
+	bin := w.bin(n, false)
 	a, err := w.db.Unlink(ctx, n.parent, []byte(n.name))
 	w.expect("unlink", err)
+	w.binned(bin, a.Nlink == 0)
 	delete(w.names, n)
 	if a.Nlink == 0 {
 		w.reap(ino)
@@ -354,6 +359,10 @@ func (w *world) rename() {
 	case 2:
 		r.Full = true
 	}
+	var bin *binned
+	if target != 0 && target != moved && !r.Exchange && !r.NoReplace {
+		bin = w.bin(to, true)
+	}
 	displaced, err := w.db.Rename(ctx, r)
 	if !w.expect("rename", err, index.ErrExist, index.ErrNotExist, index.ErrLoop, index.ErrIsDir, index.ErrNotDir, index.ErrNotEmpty) {
 		return
@@ -369,6 +378,7 @@ func (w *world) rename() {
 	if displaced.Ino != target {
 		w.t.Fatalf("rename displaced inode %d, want %d", displaced.Ino, target)
 	}
+	w.binned(bin, target != 0 && displaced.Nlink == 0)
 	delete(w.names, from)
 	w.bind(to, moved)
 	if target != 0 && displaced.Nlink == 0 {
@@ -408,7 +418,7 @@ func (w *world) attributes() {
 
 // step does one random thing that a program may do.
 func (w *world) step() {
-	switch w.rng.IntN(22) {
+	switch w.rng.IntN(25) {
 	case 0, 1, 2:
 		w.create(fileMode)
 	case 3, 4:
@@ -429,6 +439,8 @@ func (w *world) step() {
 		w.rename()
 	case 19, 20:
 		w.attributes()
+	case 21, 22, 23:
+		w.untrash()
 	default:
 		w.barrier()
 		w.closeSome()

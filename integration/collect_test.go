@@ -37,6 +37,7 @@ func (d *drive) onDisk() (files int, size int64) {
 // and after a restore.
 func TestCollect(t *testing.T) {
 	d := newDrive(t)
+	d.env = []string{"WALFS_TRASH_RETENTION=0"} // the trash keeps what it refers to
 	d.mount()
 	for i := range 30 {
 		writeRandom(t, d.path(fmt.Sprintf("f%02d", i)), 700_000, uint64(i))

@@ -24,6 +24,10 @@ const (
 	opNodeScrub   = "node.scrub"
 	opCacheClear  = "cache.clear"
 	opIndexCheck  = "index.check"
+	opPrices      = "prices"
+	opTrashList   = "trash.list"
+	opUntrash     = "trash.restore"
+	opTrashEmpty  = "trash.empty"
 	opCollect     = "gc"
 	opUsage       = "du"
 	opUmount      = "umount"
@@ -43,6 +47,10 @@ func (d *drive) calls() map[string]control.Handler {
 		opNodeScrub:   answer(d.answerNodeScrub),
 		opCacheClear:  answer(d.answerCacheClear),
 		opIndexCheck:  answer(d.answerIndexCheck),
+		opPrices:      answer(d.answerPrices),
+		opTrashList:   answer(d.answerTrashList),
+		opUntrash:     answer(d.answerUntrash),
+		opTrashEmpty:  answer(d.answerTrashEmpty),
 		opCollect:     answer(d.answerCollect),
 		opUsage:       answer(d.answerUsage),
 	}

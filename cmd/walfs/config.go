@@ -25,16 +25,18 @@ import (
 // config is the settings of a drive: those of config.toml, over which go WALFS_*
 // variables and then flags. A zero field leaves the choice to the default.
 type config struct {
-	Network     string   `toml:"network,omitempty"`      // folder of the embedded network; default <home>/network
-	Nodes       int      `toml:"nodes,omitempty"`        // when the network is made
-	Shards      int      `toml:"shards,omitempty"`       // when the network is made
-	NodeDirs    []string `toml:"node_dirs,omitempty"`    // disks to deal the nodes to
-	Identity    string   `toml:"identity,omitempty"`     // age identity that opens the keys; default identity.txt
-	Cache       string   `toml:"cache,omitempty"`        // folder of the sliver cache
-	CacheBudget byteSize `toml:"cache_budget,omitempty"` // for slivers and clean copies together
-	Memory      byteSize `toml:"memory_limit,omitempty"` // soft limit of the mount process
-	ReadTimeout span     `toml:"read_timeout,omitempty"` // after which a read is EIO
-	Grace       span     `toml:"gc_grace,omitempty"`     // between condemned and deleted; default 7 days
+	Network      string   `toml:"network,omitempty"`         // folder of the embedded network; default <home>/network
+	Nodes        int      `toml:"nodes,omitempty"`           // when the network is made
+	Shards       int      `toml:"shards,omitempty"`          // when the network is made
+	NodeDirs     []string `toml:"node_dirs,omitempty"`       // disks to deal the nodes to
+	Identity     string   `toml:"identity,omitempty"`        // age identity that opens the keys; default identity.txt
+	Cache        string   `toml:"cache,omitempty"`           // folder of the sliver cache
+	CacheBudget  byteSize `toml:"cache_budget,omitempty"`    // for slivers and clean copies together
+	Memory       byteSize `toml:"memory_limit,omitempty"`    // soft limit of the mount process
+	ReadTimeout  span     `toml:"read_timeout,omitempty"`    // after which a read is EIO
+	FsyncTimeout span     `toml:"fsync_timeout,omitempty"`   // of -o fsync=certified, while nothing is certified
+	Retention    *span    `toml:"trash_retention,omitempty"` // of deleted files; 0: none is kept
+	Grace        span     `toml:"gc_grace,omitempty"`        // between condemned and deleted; default 7 days
 }
 
 // byteSize is a size in bytes, "512MiB" or "20GB" in text.
@@ -55,15 +57,27 @@ func (b *byteSize) Set(text string) error { return b.UnmarshalText([]byte(text))
 
 func (b *byteSize) Type() string { return "SIZE" }
 
-// span is a duration, "30s" in text.
+// span is a duration, "30s" or "7d" in text.
 type span time.Duration
 
 // UnmarshalText reads the text form.
 func (s *span) UnmarshalText(text []byte) error {
+	days, whole := strings.CutSuffix(string(text), "d")
+	if n, err := strconv.ParseUint(days, 10, 16); whole && err == nil {
+		*s = span(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
 	d, err := time.ParseDuration(string(text))
 	*s = span(d)
 	return err
 }
+
+// Set reads the text form from a flag.
+func (s *span) Set(text string) error { return s.UnmarshalText([]byte(text)) }
+
+func (s *span) Type() string { return "TIME" }
+
+func (s *span) String() string { return time.Duration(*s).String() }
 
 // MarshalText writes the text form.
 func (s span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
@@ -118,8 +132,10 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_MEMORY_LIMIT", c.Memory.Set)
 	set("WALFS_NODES", func(s string) (bad error) { c.Nodes, bad = strconv.Atoi(s); return bad })
 	set("WALFS_SHARDS", func(s string) (bad error) { c.Shards, bad = strconv.Atoi(s); return bad })
-	set("WALFS_READ_TIMEOUT", func(s string) error { return c.ReadTimeout.UnmarshalText([]byte(s)) })
-	set("WALFS_GC_GRACE", func(s string) error { return c.Grace.UnmarshalText([]byte(s)) })
+	set("WALFS_READ_TIMEOUT", c.ReadTimeout.Set)
+	set("WALFS_FSYNC_TIMEOUT", c.FsyncTimeout.Set)
+	set("WALFS_TRASH_RETENTION", func(s string) error { c.Retention = new(span); return c.Retention.Set(s) })
+	set("WALFS_GC_GRACE", c.Grace.Set)
 	return err
 }
 
@@ -128,8 +144,11 @@ func (c *config) grace() time.Duration { return cmp.Or(time.Duration(c.Grace), k
 
 // check refuses settings that no drive can have, and makes folders absolute: relative ones count from the home.
 func (c *config) check(h home) error {
-	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 || c.Grace < 0 {
-		return usagef("%s: nodes, shards, read_timeout and gc_grace cannot be negative", h.config())
+	if c.Nodes < 0 || c.Shards < 0 || c.ReadTimeout < 0 || c.FsyncTimeout < 0 || c.Grace < 0 {
+		return usagef("%s: nodes, shards, read_timeout, fsync_timeout and gc_grace cannot be negative", h.config())
+	}
+	if c.Retention != nil && *c.Retention < 0 {
+		return usagef("%s: trash_retention cannot be negative", h.config())
 	}
 	for _, dir := range []*string{&c.Network, &c.Cache, &c.Identity} {
 		if *dir != "" && !filepath.IsAbs(*dir) {
@@ -168,6 +187,21 @@ func (c *config) budget(dir string) (int64, error) {
 		return 0, fmt.Errorf("room for the cache: %w", err)
 	}
 	return min(max(int64(st.Bavail)*st.Bsize/10, minBudget), maxBudget), nil
+}
+
+// defaultRetention is how long deleted files are kept unless the configuration says otherwise.
+const defaultRetention = 7 * 24 * time.Hour
+
+// trashes reports whether deleted files are kept.
+func (c *config) trashes() bool { return c.Retention == nil || *c.Retention > 0 }
+
+// retention returns how long deleted files are kept. Those that were kept before that was
+// turned off have the default.
+func (c *config) retention() time.Duration {
+	if c.Retention == nil || *c.Retention == 0 {
+		return defaultRetention
+	}
+	return time.Duration(*c.Retention)
 }
 
 // identityFile returns the file that opens the keys, or "" when a passphrase does.

@@ -44,6 +44,8 @@ type drive struct {
 	committer *commit.Committer
 	copies    *keep.Copies
 	renewer   *keep.Renewer
+	trash     *keep.Trash
+	fsys      *drivefs.FS // once recovered
 	collector *keep.Collector
 	room      *room
 	budget    int64 // for cache and clean copies together
@@ -131,10 +133,15 @@ func (d *drive) lock(ctx context.Context) error {
 }
 
 func (d *drive) openIndex(ctx context.Context) (err error) {
-	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log}); err != nil {
+	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log, Trash: d.config.trashes()}); err != nil {
 		return fmt.Errorf("open index: %w", err)
 	}
 	d.onClose(d.index.Close)
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	d.trash = keep.NewTrash(keep.TrashConfig{Index: d.index, Keep: d.config.retention(), Boot: boot, Log: d.log})
 	if d.about, err = d.index.Drive(ctx); err != nil {
 		return err
 	}
@@ -232,6 +239,9 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := d.trash.Expire(ctx); err != nil { // before anything is deleted
+		return nil, err
+	}
 	fsys, err := drivefs.New(drivefs.Config{
 		Index: d.index, Staging: d.staging, Blobs: d.blobs, Keys: d.keys.ring, Wake: d.committer.Wake,
 		Room: d.room.hooks(), Log: d.log, ReadTimeout: time.Duration(d.config.ReadTimeout),
@@ -243,6 +253,7 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
+	d.fsys = fsys
 	d.log.Info("recovered", "op", "recover", "queued", found.Queued, "reaped", found.Reaped, "shelved", found.Shelved, "lost", found.Lost)
 	if err := d.committer.Recover(ctx); err != nil {
 		return nil, err
@@ -290,6 +301,7 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.healer.Run(ctx) })
 	group.Go(func() error { return d.copies.Run(ctx) })
 	group.Go(func() error { return d.renewer.Run(ctx) })
+	group.Go(func() error { return d.trash.Run(ctx) })
 	group.Go(func() error { return d.collector.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error { return d.rememberAll(ctx) })

@@ -18,6 +18,22 @@ type mountOptions struct {
 	readyFD    int // set in the process that mount --background starts
 }
 
+// The options that say what fsync of a file waits for. The first is the default.
+const (
+	fsyncStaged    = "fsync=staged"
+	fsyncCertified = "fsync=certified"
+)
+
+// check refuses what an option of ours cannot be.
+func (o mountOptions) check() error {
+	for _, option := range o.options {
+		if strings.HasPrefix(option, "fsync=") && option != fsyncStaged && option != fsyncCertified {
+			return usagef("-o %s: it is %s or %s", option, fsyncStaged, fsyncCertified)
+		}
+	}
+	return nil
+}
+
 func newMountCommand(a *app) *cobra.Command {
 	var o mountOptions
 	cmd := &cobra.Command{
@@ -26,12 +42,15 @@ func newMountCommand(a *app) *cobra.Command {
 		Long: "Mount serves the drive at DIR in the foreground and prints one line when DIR can be used.\n" +
 			"Without a drive in the state folder it makes an embedded one and says where its keys are.\n" +
 			"The first SIGINT or SIGTERM unmounts and brings what is staged onto the disk, not to the\n" +
-			"nodes; the second leaves at once. What is staged is safe either way.",
+			"nodes; the second leaves at once. What is staged is safe either way.\n" +
+			"With -o fsync=certified fsync of a file waits until it is certified too, so that a fresh machine\n" +
+			"with the keys gets it back. It ends in EIO when nothing is certified for fsync_timeout (config.toml,\n" +
+			"5m), or when only a person can help; the file is staged then, and stored as soon as it can be.",
 		Args: arguments(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.mount(cmd.Context(), args[0], o) },
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVarP(&o.options, "options", "o", nil, "mount `OPTIONS` as for mount -o: allow_other, ro, suid, dev, noexec, …")
+	flags.StringSliceVarP(&o.options, "options", "o", nil, "mount `OPTIONS` as for mount -o: allow_other, ro, suid, dev, noexec, fsync=certified, …")
 	flags.BoolVarP(&o.background, "background", "b", false, "return when the mount answers; the log goes to walfs.log in the state folder")
 	flags.IntVar(&o.readyFD, "ready-fd", -1, "")
 	_ = flags.MarkHidden("ready-fd") // fails only for a flag that is not there
@@ -51,6 +70,9 @@ type mountedDrive struct {
 func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error) {
 	if o.readyFD >= 0 {
 		return a.serveForParent(ctx, dir, o)
+	}
+	if err := o.check(); err != nil {
+		return err
 	}
 	h, err := a.home()
 	if err != nil {

@@ -250,6 +250,9 @@ func (a *app) askTakeOver(ctx context.Context, cfg keep.RestoreConfig) (bool, er
 	if !seen.Time.IsZero() {
 		when = "last written " + ago(seen.Time)
 	}
+	if !a.Attended() {
+		return false, nil
+	}
 	return a.Confirm(ctx, fmt.Sprintf("The drive was %s, and another machine is its writer. Take it over, so that that one only reads?", when))
 }
 

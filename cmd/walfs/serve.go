@@ -13,6 +13,7 @@ import (
 	"github.com/walfs/walfs/cmd/internal/control"
 	drivefs "github.com/walfs/walfs/fs"
 	"github.com/walfs/walfs/fs/commit"
+	"github.com/walfs/walfs/index"
 )
 
 // defaultMemory is the soft limit of the process's memory in bytes, unless GOMEMLIMIT or the configuration says more.
@@ -24,6 +25,10 @@ const (
 	leaveWithin = 10 * time.Second
 	closeWithin = 15 * time.Second
 )
+
+// defaultFsyncTimeout is how long an fsync that waits for certification bears
+// that nothing is certified.
+const defaultFsyncTimeout = 5 * time.Minute
 
 // service is a drive that is mounted.
 type service struct {
@@ -108,11 +113,23 @@ func (o mountOptions) kernel(dir string, d *drive) drivefs.MountOptions {
 			m.AllowOther = true
 		case "ro":
 			m.ReadOnly = true
+		case fsyncStaged:
+		case fsyncCertified:
+			m.Certify = d.certify
 		default:
 			m.Options = append(m.Options, option)
 		}
 	}
 	return m
+}
+
+// certify is what fsync waits for with -o fsync=certified.
+func (d *drive) certify(ctx context.Context, ino index.Ino) error {
+	patience := time.Duration(d.config.FsyncTimeout)
+	if patience == 0 {
+		patience = defaultFsyncTimeout
+	}
+	return d.committer.Certify(ctx, ino, patience)
 }
 
 // mountName is what df calls the mount of a drive: by the first digits of its ID.
@@ -173,6 +190,7 @@ func (s *service) wait(ctx context.Context, failed <-chan error) error {
 // leave unmounts. A mount that is in use is taken out of the tree, so that nobody new
 // comes, and those in it have a while to go.
 func (s *service) leave() error {
+	s.fsys.StopCertifying() // else programs that wait keep the mount in use
 	stop := onSignal(func() {
 		_ = detach(s.dir) // so that no dead mount stays behind
 		os.Exit(exitInterrupted)

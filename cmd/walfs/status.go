@@ -39,6 +39,8 @@ type status struct {
 	CopiesBytes     int64        `json:"copies_bytes"`
 	CacheBudget     int64        `json:"cache_budget_bytes"` // for both
 	FreeBytes       int64        `json:"free_bytes"`         // what can still be stored
+	TrashFiles      int64        `json:"trash_files"`
+	TrashBytes      int64        `json:"trash_bytes"`
 	Nodes           []nodeStatus `json:"nodes"`
 	Epoch           walrus.Epoch `json:"epoch"`
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
@@ -118,6 +120,8 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		return s, err
 	}
 	s.FreeBytes = d.room.get().Free
+	trash := d.index.TrashSum()
+	s.TrashFiles, s.TrashBytes = trash.Files, trash.Bytes
 	s.addNodes(d.nodes())
 	s.spread = spreadOf(s.Nodes, deviceOf)
 	paid, err := d.index.Stored(ctx)
@@ -294,6 +298,9 @@ func (a *app) showStatus(s status) error {
 	}
 	row("local", "%s of clean copies and %s of slivers, budget %s", ui.Size(s.CopiesBytes), ui.Size(s.CacheBytes), ui.Size(s.CacheBudget))
 	row("room", "%s", ui.Size(s.FreeBytes))
+	if s.TrashFiles > 0 {
+		row("trash", "%s in %s that were deleted: %s trash list", ui.Size(s.TrashBytes), files(s.TrashFiles), a.self)
+	}
 	row("nodes", "%d of %d up, %s", up, len(s.Nodes), s.spread.text())
 	for _, n := range s.Nodes {
 		if text := n.text(); text != "" {

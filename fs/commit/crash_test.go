@@ -32,12 +32,14 @@ var stages = []struct {
 var (
 	crashOld = map[string][]byte{
 		"small": random(1, 3000), "large": random(2, 2_500_000), "cut": random(3, 200_000), "moved": random(4, 10_000),
-		"patched": random(5, 300_000),
+		"patched": random(5, 300_000), "binned": random(6, 150_000),
 	}
 	crashNew = map[string][]byte{
 		"small": random(11, 3500), "large": random(12, 2_500_000), "cut": crashOld["cut"][:70_000],
 		"moved-away": crashOld["moved"], "new": random(15, 400_000),
 		"patched": slices.Concat(crashOld["patched"][:100_000], random(16, 4096), crashOld["patched"][104_096:]),
+		// Both are restored from the trash, and the second is written at once.
+		"back": crashOld["binned"], "back-patched": slices.Concat(crashOld["binned"][:50_000], random(17, 4096), crashOld["binned"][54_096:]),
 	}
 )
 
@@ -68,6 +70,7 @@ func crashAt(t *testing.T, stage string, times int) {
 		r.put(name, content)
 	}
 	r.drain()
+	r.unlink("binned")
 	r.close()
 
 	child := exec.Command(os.Args[0], "-test.run=^TestCrashChild$", "-test.v")
@@ -113,6 +116,12 @@ func checkWhole(r *rig) {
 	}
 	if a, b := got.read("/moved"), got.read("/moved-away"); (a == nil) == (b == nil) {
 		r.Errorf("renamed file: %d bytes under the old name, %d under the new", len(a), len(b))
+	}
+	if b := got.read("/back"); b != nil && !bytes.Equal(b, crashNew["back"]) {
+		r.Errorf("a file from the trash is there, but not whole")
+	}
+	if b := got.read("/back-patched"); b != nil && !bytes.Equal(b, crashNew["back-patched"]) && !bytes.Equal(b, crashOld["binned"]) {
+		r.Errorf("a file from the trash is neither as it was nor as it was written")
 	}
 	if b := got.read("/new"); b != nil && !bytes.Equal(b, crashNew["new"]) {
 		r.Errorf("new is there, but not whole")
@@ -192,11 +201,13 @@ func TestCrashChild(t *testing.T) {
 	close(armed)
 	ctx := context.Background()
 	for name, content := range crashNew {
-		if !slices.Contains([]string{"moved-away", "cut", "patched"}, name) {
+		if !slices.Contains([]string{"moved-away", "cut", "patched", "back", "back-patched"}, name) {
 			r.put(name, content)
 		}
 	}
 	r.patch("patched", crashNew["patched"][100_000:104_096], 100_000)
+	r.untrash("binned", "back", "back-patched")
+	r.patch("back-patched", crashNew["back-patched"][50_000:54_096], 50_000)
 	f := r.file(index.Root, "cut")
 	r.must(f.Truncate(ctx, int64(len(crashNew["cut"]))))
 	r.done(f)

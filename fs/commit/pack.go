@@ -239,7 +239,11 @@ func (p *packer) room() int64 {
 	if p.open != nil {
 		reserved += p.open.trailerSize()
 	}
-	return p.c.capacity - int64(len(p.plain)) - min(int64(reserved), p.c.capacity/2)
+	return roomLeft(p.c.capacity, int64(len(p.plain)), reserved)
+}
+
+func roomLeft(capacity, plain int64, reserved int) int64 {
+	return capacity - plain - min(int64(reserved), capacity/2)
 }
 
 // putBack leaves out a file that could not be packed. Only trouble that is not

@@ -110,7 +110,7 @@ func (r *rig) open(o options) {
 		r.ledger = o.ledger(r.ledger)
 	}
 	r.must(r.net.Faucet(ctx, chain.TxID{1}, owner))
-	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db")})
+	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db"), Trash: true})
 	r.must(err)
 	d := drive
 	d.Plain = o.plain

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet/overlay"
 	"github.com/walfs/walfs/chain/move"
 )
@@ -143,7 +144,7 @@ func TestReserveLater(t *testing.T) {
 	coin := r.coin(tx, 1000)
 	inner := r.inner(tx)
 	used := inner.UsedCapacity
-	s, err := ReserveSpaceForEpochs(tx, sys, BytesPerUnit+1, 8, 10, coin)
+	s, err := ReserveSpaceForEpochs(tx, sys, chain.BytesPerUnit+1, 8, 10, coin)
 	r.must(err)
 	r.keep(tx, s.ID)
 	if s.StartEpoch != 8 || s.EndEpoch != 10 || coin.Balance != 1000-2*2*100 || inner.UsedCapacity != used {

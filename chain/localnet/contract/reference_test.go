@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet/overlay"
 	"github.com/walfs/walfs/chain/move"
 )
@@ -178,8 +179,8 @@ func TestEconomics(t *testing.T) {
 	loadJSON(t, "testdata/economics.json", &v)
 	for _, c := range v.EncodedSizes {
 		got, err := encodedSize(c.Unencoded, 1, c.NShards)
-		if err != nil || got != c.Encoded || units(got) != c.StorageUnits {
-			t.Errorf("%d bytes on %d shards: got %d, %v in %d units, want %d in %d", c.Unencoded, c.NShards, got, err, units(got), c.Encoded, c.StorageUnits)
+		if err != nil || got != c.Encoded || chain.Units(got) != c.StorageUnits {
+			t.Errorf("%d bytes on %d shards: got %d, %v in %d units, want %d in %d", c.Unencoded, c.NShards, got, err, chain.Units(got), c.Encoded, c.StorageUnits)
 		}
 	}
 	inner := &move.SystemInner{StoragePrice: v.Prices.StoragePrice, WritePrice: v.Prices.WritePrice, Accounting: newRing(53)}
@@ -187,7 +188,7 @@ func TestEconomics(t *testing.T) {
 	if err := payStorage(inner, v.Prices.Encoded, 0, v.Prices.Epochs, coin); err != nil || 1e9-coin.Balance != v.Prices.StorageCost {
 		t.Errorf("storage: paid %d, %v, want %d", uint64(1e9)-coin.Balance, err, v.Prices.StorageCost)
 	}
-	if got := units(v.Prices.Encoded) * inner.WritePrice; got != v.Prices.WriteCost {
+	if got := chain.Units(v.Prices.Encoded) * inner.WritePrice; got != v.Prices.WriteCost {
 		t.Errorf("write fee: got %d, want %d", got, v.Prices.WriteCost)
 	}
 	for i, c := range v.EpochRewards {

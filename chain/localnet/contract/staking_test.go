@@ -10,6 +10,7 @@ import (
 
 	"github.com/walfs/walfs/blobstore/bls"
 	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet/overlay"
 	"github.com/walfs/walfs/chain/move"
 )
@@ -263,7 +264,7 @@ func TestEpochsPassInTurn(t *testing.T) {
 func TestRewards(t *testing.T) {
 	e := newEconomy(t, 4, 10)
 	e.advance()
-	const size, epochs = 10 * BytesPerUnit, 3
+	const size, epochs = 10 * chain.BytesPerUnit, 3
 	e.do(func(tx *overlay.Tx, o *shared) error {
 		s, err := ReserveSpace(tx, o.system, size, epochs, o.coin)
 		if err != nil {

@@ -1,16 +1,13 @@
 package contract
 
 import (
+	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet/overlay"
 	"github.com/walfs/walfs/chain/move"
 )
 
 // Version is that of the contracts, and the key of the inner states. Source: module system, VERSION.
 const Version = 3
-
-// BytesPerUnit is the size of the unit that prices are for. Source: module
-// system_state_inner, BYTES_PER_UNIT_SIZE.
-const BytesPerUnit = 1 << 20
 
 // maxMaxEpochsAhead bounds the ring. Source: module system_state_inner, MAX_MAX_EPOCHS_AHEAD.
 const maxMaxEpochsAhead = 1000
@@ -52,15 +49,6 @@ func SystemInner(tx *overlay.Tx, sys *move.System) (*move.SystemInner, error) {
 func newExtended(tx *overlay.Tx, valueType move.TypeTag, value move.Layout) (move.ID, error) {
 	id := tx.NewID()
 	return id, tx.AddField(id, tx.Types.ExtendedKey(), valueType, value)
-}
-
-// units is how many units a size takes.
-func units(size uint64) uint64 {
-	n := size / BytesPerUnit
-	if size%BytesPerUnit != 0 {
-		n++
-	}
-	return n
 }
 
 // ReserveSpace buys a reservation from now on: system::reserve_space.
@@ -129,7 +117,7 @@ func useCapacity(inner *move.SystemInner, amount uint64, start, end uint32, func
 // payStorage pays for a size into each of the epochs ahead:
 // system_state_inner::process_storage_payments.
 func payStorage(inner *move.SystemInner, size uint64, start, end uint32, payment *move.Coin) error {
-	due, err := mul("system_state_inner", "process_storage_payments", inner.StoragePrice, units(size))
+	due, err := mul("system_state_inner", "process_storage_payments", inner.StoragePrice, chain.Units(size))
 	if err != nil {
 		return err
 	}
@@ -166,7 +154,7 @@ func RegisterBlob(tx *overlay.Tx, sys *move.System, storage *move.Storage, blob,
 	if err != nil {
 		return nil, err
 	}
-	fee, err := mul("system_state_inner", "write_price", inner.WritePrice, units(encoded))
+	fee, err := mul("system_state_inner", "write_price", inner.WritePrice, chain.Units(encoded))
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -41,43 +40,37 @@ func (u *UI) NewPassphrase(ctx context.Context, prompt string) (string, error) {
 	})
 }
 
-// Confirm asks the person at the terminal a question that is answered with yes
-// or no, no being what an empty answer means. Where nobody can be asked, since
-// stderr is no terminal or JSON is wanted, the answer is no.
-func (u *UI) Confirm(ctx context.Context, question string) (bool, error) {
-	if !u.err.terminal || u.cfg.JSON || u.cfg.Quiet {
-		return false, nil
-	}
-	answer, err := u.ask(func(tty *os.File) (string, error) { return readLine(ctx, tty, question+" [y/N] ") })
-	if CodeOf(err) == WrongKey { // no terminal after all
-		return false, nil
-	}
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes", err
-}
+// Attended reports whether somebody seems to sit at a terminal who can be asked:
+// stderr is one, and neither JSON nor quiet is wanted.
+func (u *UI) Attended() bool { return u.err.terminal && !u.cfg.JSON && !u.cfg.Quiet }
 
-// readLine reads a line that is echoed. When ctx ends first the read is left behind.
-func readLine(ctx context.Context, tty *os.File, prompt string) (string, error) {
-	if _, err := fmt.Fprintf(tty, "walfs: %s", Clean(prompt)); err != nil {
-		return "", fmt.Errorf("ask: %w", err)
+// Confirm asks the person at the terminal a question, and reports whether the
+// answer was yes. Without a terminal it fails at once with Usage.
+func (u *UI) Confirm(ctx context.Context, question string) (yes bool, err error) {
+	tty, err := os.OpenFile(u.cfg.TTY, os.O_RDWR, 0)
+	if err == nil && !term.IsTerminal(int(tty.Fd())) {
+		err = errors.Join(errors.New("not a terminal"), tty.Close())
 	}
-	type answer struct {
-		text string
-		err  error
+	if err != nil {
+		return false, Errorf(Usage, "%s no terminal to ask: %w", question, err).WithHint("--yes answers it")
 	}
-	answers := make(chan answer, 1)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.erase()
+	if _, err := fmt.Fprintf(tty, "walfs: %s [y/N] ", question); err != nil {
+		return false, fmt.Errorf("ask: %w", err)
+	}
+	answers := make(chan string, 1)
 	go func() {
-		text, err := bufio.NewReader(tty).ReadString('\n')
-		answers <- answer{text, err}
+		line, _ := bufio.NewReader(tty).ReadString('\n') // the end of input is no yes
+		answers <- line
 	}()
 	select {
-	case a := <-answers:
-		if errors.Is(a.err, io.EOF) {
-			a.err = nil
-		}
-		return a.text, a.err
+	case line := <-answers:
+		line = strings.ToLower(strings.TrimSpace(line))
+		return line == "y" || line == "yes", tty.Close()
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return false, ctx.Err() // the read still waits on tty; both end with the process
 	}
 }
 

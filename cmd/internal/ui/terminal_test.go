@@ -303,37 +303,49 @@ func TestPassphraseWithoutTerminal(t *testing.T) {
 	}
 }
 
+func TestAttended(t *testing.T) {
+	pty := openTerminal(t)
+	for name, tt := range map[string]struct {
+		cfg  ui.Config
+		want bool
+	}{
+		"terminal":    {ui.Config{Stderr: pty.Guest, Getenv: env(nil)}, true},
+		"json":        {ui.Config{Stderr: pty.Guest, JSON: true, Getenv: env(nil)}, false},
+		"quiet":       {ui.Config{Stderr: pty.Guest, Quiet: true, Getenv: env(nil)}, false},
+		"no terminal": {ui.Config{Stderr: &strings.Builder{}, Getenv: env(nil)}, false},
+	} {
+		if got := ui.New(tt.cfg).Attended(); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestConfirm(t *testing.T) {
 	pty := openTerminal(t)
-	u := ui.New(ui.Config{Stdout: pty.Guest, Stderr: pty.Guest, TTY: pty.Guest.Name(), Getenv: env(map[string]string{"TERM": "xterm"})})
+	u, _, _ := capture(ui.Config{TTY: pty.Guest.Name()})
 	for i, tt := range []struct {
 		answer string
-		want   bool
-	}{{"y\n", true}, {"Yes\n", true}, {"\n", false}, {"n\n", false}, {"whatever\n", false}} {
-		answers := make(chan bool, 1)
+		yes    bool
+	}{{"y\n", true}, {"Yes\n", true}, {"\n", false}, {"yessir\n", false}, {"n\n", false}} {
+		done := make(chan bool, 1)
 		question := fmt.Sprintf("question %d?", i)
 		go func() {
 			yes, err := u.Confirm(t.Context(), question)
 			if err != nil {
-				t.Errorf("%q: %v", tt.answer, err)
+				t.Error(err)
 			}
-			answers <- yes
+			done <- yes
 		}()
 		pty.expect("walfs: " + question + " [y/N] ")
 		if _, err := pty.host.WriteString(tt.answer); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-answers; got != tt.want {
-			t.Errorf("%q: %v", tt.answer, got)
+		if yes := <-done; yes != tt.yes {
+			t.Errorf("%q means %v", tt.answer, yes)
 		}
 	}
-	for name, cfg := range map[string]ui.Config{
-		"json":        {Stderr: pty.Guest, TTY: pty.Guest.Name(), JSON: true, Getenv: env(nil)},
-		"no terminal": {Stderr: &strings.Builder{}, TTY: pty.Guest.Name(), Getenv: env(nil)},
-		"no tty":      {Stderr: pty.Guest, TTY: "/dev/null", Getenv: env(nil)},
-	} {
-		if yes, err := ui.New(cfg).Confirm(t.Context(), "anybody?"); yes || err != nil {
-			t.Errorf("%s: %v, %v", name, yes, err)
-		}
+	u, _, _ = capture(ui.Config{TTY: "/dev/null"})
+	if yes, err := u.Confirm(t.Context(), "sure?"); yes || ui.CodeOf(err) != ui.Usage || !strings.Contains(ui.HintOf(err), "--yes") {
+		t.Errorf("without a terminal: %v, %v, hint %q", yes, err, ui.HintOf(err))
 	}
 }
