@@ -36,6 +36,15 @@ type Anchor struct {
 	Time     int64 // Unix time in nanoseconds
 }
 
+// Last returns the number of the last segment that the anchor covers.
+func (a Anchor) Last() uint64 {
+	last := a.Generation
+	for _, w := range a.Window {
+		last = max(last, w.Number)
+	}
+	return last
+}
+
 // Attribute is one key and value of the anchor object.
 type Attribute struct{ Key, Value string }
 

@@ -79,7 +79,7 @@ func (db *DB) JobFailed(ctx context.Context, ino Ino, cause error, pause time.Du
 func (db *DB) Pending(ctx context.Context) (p Pending, err error) {
 	packed := db.latest.Load().packed
 	err = db.snapshot(func(c *conn) error {
-		r, err := c.one(`SELECT count(*), sum(i.size), min(j.queued) FROM jobs j CROSS JOIN inodes i ON i.ino = j.ino`)
+		r, err := c.one(`SELECT count(*), CAST(total(i.size) AS INTEGER), min(j.queued) FROM jobs j CROSS JOIN inodes i ON i.ino = j.ino`)
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@
 //	32      4     CRC32C of the whole encoded trailer
 //	36      4     length of the whole encoded trailer
 //	40      16    drive
-//	56      8     zero
+//	56      8     start of the writer's ID
 //
 // Fixed numbers are little-endian. The parts in the order of their segments are
 // the encoded trailer: a zstd frame of the rows, at most 256 MiB, whose content

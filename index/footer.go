@@ -26,6 +26,8 @@ type Footer struct {
 	PartSize    int    // bytes of this part
 	Size        int    // bytes of the whole encoded trailer
 	Sum         uint32 // CRC32C of the whole encoded trailer, see TrailerSum
+	// Writer is the start of the ID of the machine that made the segment; zero: not told.
+	Writer [8]byte
 }
 
 // TrailerSum returns the CRC32C that footers hold of an encoded trailer.
@@ -57,6 +59,7 @@ func (f Footer) Marshal() (b [FooterSize]byte, err error) {
 	binary.LittleEndian.PutUint32(b[32:], f.Sum)
 	binary.LittleEndian.PutUint32(b[36:], uint32(f.Size))
 	copy(b[40:], f.Drive[:])
+	copy(b[56:], f.Writer[:])
 	return b, nil
 }
 
@@ -75,6 +78,7 @@ func ParseFooter(b []byte) (Footer, error) {
 	f.Sum = binary.LittleEndian.Uint32(b[32:])
 	f.Size = int(binary.LittleEndian.Uint32(b[36:]))
 	copy(f.Drive[:], b[40:])
+	copy(f.Writer[:], b[56:])
 	again, err := f.Marshal()
 	if err != nil {
 		return Footer{}, err

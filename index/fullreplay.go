@@ -151,7 +151,7 @@ func (f *fullReader) begin(tx *txn, h FullHead) error {
 
 // close checks that all that has to be there was.
 func (f *fullReader) close() error {
-	if !f.begun || f.last != f.head.Last {
+	if !f.begun || f.last > f.head.Last || f.last < f.head.Generation {
 		return fmt.Errorf("segments up to %d of %d: %w", f.last, f.head.Last, ErrTrailer)
 	}
 	return nil

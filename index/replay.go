@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 )
 
@@ -76,14 +77,14 @@ func (r *Replay) clear() error {
 // Apply lays a trailer over the tree. Trailers come in ascending order, each
 // with the segments that carried it: Number, Part, Parts, Blob, Root, Size and
 // Header are used. ErrTrailer: the trailer is of another drive, or the segments
-// are not its own; ErrStale: a generation is missing. Rows that make no sense
-// are left out and reported.
+// are not its own; ErrStale: a generation is missing. Numbers of segments may be
+// missing, see SkipTo. Rows that make no sense are left out and reported.
 func (r *Replay) Apply(ctx context.Context, t *Trailer, segments []SegmentRow) error {
 	err := r.db.update(func(tx *txn) error {
 		if t.Drive != r.drive.ID {
 			return fmt.Errorf("drive %x: %w", t.Drive, ErrTrailer)
 		}
-		if t.Generation != tx.st.last+1 || t.Previous != tx.st.packed {
+		if t.Generation <= tx.st.last || t.Previous != tx.st.packed {
 			return fmt.Errorf("after generation %d, segment %d: %w", tx.st.packed, tx.st.last, ErrStale)
 		}
 		tx.fresh = true
@@ -122,6 +123,23 @@ func (r *Replay) apply(tx *txn, t *Trailer, segments []SegmentRow) error {
 	return nil
 }
 
+// SkipTo numbers the next segment above last, and leaves the numbers between
+// unused: they belong to generations that cannot be read any more.
+func (r *Replay) SkipTo(ctx context.Context, last uint64) error {
+	err := r.db.update(func(tx *txn) error {
+		if last >= math.MaxInt64-MaxWindow {
+			return fmt.Errorf("segment %d: %w", last, ErrRange)
+		}
+		tx.st.last = max(tx.st.last, last)
+		tx.st.open = tx.st.last + 1
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("skip segments: %w", err)
+	}
+	return nil
+}
+
 // Close drops what no name reaches, recomputes link counts, numbers new inodes
 // above all, records the anchor and puts the index in its place. ErrStale: the
 // anchor does not speak of the newest generation.
@@ -140,7 +158,7 @@ func (r *Replay) close(a AnchorState) error {
 		if err := r.prune(tx); err != nil {
 			return err
 		}
-		sum, err := tx.one(`SELECT count(*), sum(CASE WHEN mode & 61440 = 32768 THEN size END) FROM inodes`)
+		sum, err := tx.one(`SELECT count(*), CAST(total(CASE WHEN mode & 61440 = 32768 THEN size END) AS INTEGER) FROM inodes`)
 		if err != nil {
 			return err
 		}

@@ -2,10 +2,12 @@ package index_test
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -210,7 +212,6 @@ func TestReplayRefused(t *testing.T) {
 		want     error
 	}{
 		{"other drive", func(t *index.Trailer) { t.Drive[0] = 2 }, []index.SegmentRow{segment(1)}, index.ErrTrailer},
-		{"gap", func(t *index.Trailer) { t.Generation = 2 }, []index.SegmentRow{segment(2)}, index.ErrStale},
 		{"missing before", func(t *index.Trailer) { t.Previous = 7 }, []index.SegmentRow{segment(1)}, index.ErrStale},
 		{"no segment", func(*index.Trailer) {}, nil, index.ErrTrailer},
 		{"another segment", func(*index.Trailer) {}, []index.SegmentRow{segment(2)}, index.ErrTrailer},
@@ -295,4 +296,46 @@ func TestRestoredDrive(t *testing.T) {
 	if tr.Generation != 3 || tr.Previous != 2 || len(tr.Segments) == 0 || tr.Segments[len(tr.Segments)-1].Number != 2 {
 		t.Errorf("next trailer %+v", tr)
 	}
+}
+
+// TestReplaySkips: numbers of segments that cannot be read any more are left
+// out, by the one who skips them and by those who replay what came after.
+func TestReplaySkips(t *testing.T) {
+	drive := index.Drive{ID: [16]byte{1}}
+	one := &index.Trailer{Drive: drive.ID, Generation: 1}
+	path := filepath.Join(t.TempDir(), "index")
+	r := must(index.NewReplay(ctx, path, drive))
+	if err := errors.Join(r.Apply(ctx, one, []index.SegmentRow{segment(1)}), r.SkipTo(ctx, 7), r.SkipTo(ctx, 5)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Apply(ctx, &index.Trailer{Drive: drive.ID, Generation: 7, Previous: 1}, []index.SegmentRow{segment(7)}); !errors.Is(err, index.ErrStale) {
+		t.Errorf("a number that was used is used again: %v", err)
+	}
+	must(r.Close(ctx, index.AnchorState{}))
+	db := openPath(t, path)
+	create(t, db, index.Root, "d", dirMode)
+	trailer := must(db.CutTrailer(ctx, nil))
+	if trailer.Generation != 8 || trailer.Previous != 1 {
+		t.Errorf("cut generation %d after %d, want 8 after 1", trailer.Generation, trailer.Previous)
+	}
+	closeDB(t, db)
+	after, report := replayWith(t, map[uint64]*index.Trailer{1: one, 8: trailer})
+	defer closeDB(t, after)
+	if got := strings.Join(list(t, after), " "); got != "d/" || len(report.Problems) > 0 {
+		t.Errorf("got %q, %q", got, report.Problems)
+	}
+}
+
+// replayWith replays trailers under their own numbers.
+func replayWith(t *testing.T, trailers map[uint64]*index.Trailer) (*index.DB, index.ReplayReport) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "index")
+	r := must(index.NewReplay(ctx, path, index.Drive{ID: [16]byte{1}}))
+	for _, g := range slices.Sorted(maps.Keys(trailers)) {
+		if err := r.Apply(ctx, trailers[g], []index.SegmentRow{segment(g)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report := must(r.Close(ctx, index.AnchorState{}))
+	return openPath(t, path), report
 }

@@ -3,6 +3,7 @@ package index_test
 import (
 	"database/sql"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -88,4 +89,24 @@ func TestStored(t *testing.T) {
 	if s := must(db.Stored(ctx)); s.NearestEnd != 3 || ending(9) != 1 {
 		t.Errorf("renewed: %+v, %d end by 9", s, ending(9))
 	}
+}
+
+// TestHugeFiles: the sizes of two sparse files may add up to more than a
+// number holds. Nothing that adds them up fails, least of all opening the index.
+func TestHugeFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index")
+	db := openPath(t, path)
+	for _, name := range []string{"a", "b"} {
+		a := create(t, db, index.Root, name, fileMode)
+		must(db.MarkDirty(ctx, a.Ino, 1))
+		if err := db.Queue(ctx, a.Ino, index.Queued{Size: math.MaxInt64, Seq: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(db.Usage(ctx))
+	must(db.Pending(ctx))
+	if err := db.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	closeDB(t, openPath(t, path))
 }

@@ -84,12 +84,12 @@ func (c *conn) loadState() (s state, unclean bool, err error) {
 	if err != nil || !unclean {
 		return s, unclean, err
 	}
-	r, err := c.one(`SELECT count(*), sum(CASE WHEN mode & 61440 = 32768 THEN size END) FROM inodes`)
+	r, err := c.one(`SELECT count(*), CAST(total(CASE WHEN mode & 61440 = 32768 THEN size END) AS INTEGER) FROM inodes`)
 	if err != nil {
 		return s, true, err
 	}
 	s.inodes, s.bytes = r.int(0), r.int(1)
-	if r, err = c.one(`SELECT count(*), sum(CASE WHEN target IS NULL THEN size END) FROM trash`); err != nil {
+	if r, err = c.one(`SELECT count(*), CAST(total(CASE WHEN target IS NULL THEN size END) AS INTEGER) FROM trash`); err != nil {
 		return s, true, err
 	}
 	s.trashed, s.trashedBytes = r.int(0), r.int(1)

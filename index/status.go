@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"strings"
 
 	"github.com/walfs/walfs/blobstore/walrus"
 )
@@ -16,7 +17,7 @@ const (
 	StateStoring   State = "storing"   // packed
 	StateCertified State = "certified" // a fresh machine with the keys gets it back
 	StateExpiring  State = "expiring"  // certified, and should have been renewed
-	StateLost      State = "lost"      // storage has ended and no copy is here
+	StateLost      State = "lost"      // it was, and some of it cannot be had any more
 )
 
 // Anchored reports whether the anchor covers the file as it is.
@@ -60,6 +61,10 @@ func (db *DB) State(ctx context.Context, ino Ino) (s Status, err error) {
 			s.Error = r.text(1)
 		}
 		if s.State != StateCertified {
+			return nil
+		}
+		if strings.HasPrefix(s.Error, lostMark) {
+			s.State = StateLost
 			return nil
 		}
 		var ending string
@@ -109,14 +114,14 @@ type Usage struct {
 // Usage returns the counts. Its cost grows with what is not certified only.
 func (db *DB) Usage(ctx context.Context) (u Usage, err error) {
 	err = db.snapshot(func(c *conn) error {
-		r, err := c.one(`SELECT sum(CASE WHEN j.version = i.version THEN 0 ELSE i.size END),
-			sum(CASE WHEN j.version = i.version THEN i.size ELSE 0 END)
+		r, err := c.one(`SELECT CAST(total(CASE WHEN j.version = i.version THEN 0 ELSE i.size END) AS INTEGER),
+			CAST(total(CASE WHEN j.version = i.version THEN i.size ELSE 0 END) AS INTEGER)
 			FROM inodes i INDEXED BY inodes_dirty LEFT JOIN jobs j ON j.ino = i.ino WHERE i.dirty = 1`)
 		if err != nil {
 			return err
 		}
 		u.Dirty, u.Staged = r.int(0), r.int(1)
-		u.Storing, err = c.int(`SELECT sum(i.size) FROM (SELECT ino FROM unfinished UNION SELECT ino FROM adopted) u
+		u.Storing, err = c.int(`SELECT CAST(total(i.size) AS INTEGER) FROM (SELECT ino FROM unfinished UNION SELECT ino FROM adopted) u
 			CROSS JOIN inodes i ON i.ino = u.ino WHERE i.dirty = 0`)
 		return err
 	})

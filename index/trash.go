@@ -227,7 +227,7 @@ func (db *DB) EmptyTrash(ctx context.Context, ids []int64) (gone TrashSum, err e
 
 // drop deletes the rows with IDs in a range.
 func (tx *txn) drop(from, to int64) (gone TrashSum, err error) {
-	r, err := tx.one(`SELECT count(*), sum(CASE WHEN target IS NULL THEN size END) FROM trash WHERE id BETWEEN ? AND ?`, from, to)
+	r, err := tx.one(`SELECT count(*), CAST(total(CASE WHEN target IS NULL THEN size END) AS INTEGER) FROM trash WHERE id BETWEEN ? AND ?`, from, to)
 	if err != nil {
 		return gone, err
 	}

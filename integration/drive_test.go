@@ -78,6 +78,11 @@ func newDriveIn(t *testing.T, dir string) *drive {
 	return d
 }
 
+// environ is what walfs runs in: each drive has a machine of its own.
+func (d *drive) environ() []string {
+	return append(append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(filepath.Dir(d.home), "state")), d.env...)
+}
+
 // cleanup ends the daemon, whatever state it is in, and takes the mount away.
 func (d *drive) cleanup() {
 	if d.t.Failed() {
@@ -116,7 +121,7 @@ func (d *drive) tryMount(limit time.Duration, args ...string) error {
 		return err
 	}
 	cmd := exec.Command(d.bin, append([]string{"--home", d.home, "mount", d.mnt}, args...)...)
-	cmd.Env = append(os.Environ(), d.env...)
+	cmd.Env = d.environ()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err
@@ -192,7 +197,7 @@ func (d *drive) run(args ...string) (stdout, stderr string, code int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, d.bin, append([]string{"--home", d.home}, args...)...)
-	cmd.Env = append(os.Environ(), d.env...)
+	cmd.Env = d.environ()
 	var out, errb bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	err := cmd.Run()

@@ -74,7 +74,7 @@ func (d *drive) restoreCopy() *drive {
 	}
 	r := newDriveIn(d.t, dir)
 	r.bin = d.bin
-	r.mustRun("restore", "--network", network, "--key-file", filepath.Join(keys, "key.age"),
+	r.mustRun("restore", "--take-over", "--network", network, "--key-file", filepath.Join(keys, "key.age"),
 		"--identity", filepath.Join(keys, "identity.txt"), "--wallet", filepath.Join(keys, "wallet.age"))
 	return r
 }

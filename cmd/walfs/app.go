@@ -78,7 +78,7 @@ func newRootCommand(a *app) *cobra.Command {
 	flags.CountVarP(&a.verbose, "verbose", "v", "say more: -v state changes, -vv every operation, with names")
 	a.unlock.flags(flags)
 	root.AddCommand(newInitCommand(a), newMountCommand(a), newUmountCommand(a), newStatusCommand(a), newSyncCommand(a),
-		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newTrashCommand(a), newCostCommand(a), newRestoreCommand(a), newCollectCommand(a), newUsageCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCheckCommand(a), newCacheCommand(a), newLocalnetCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
+		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newTrashCommand(a), newCostCommand(a), newRestoreCommand(a), newTakeoverCommand(a), newCollectCommand(a), newUsageCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCheckCommand(a), newCacheCommand(a), newLocalnetCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
 	return root
 }
 

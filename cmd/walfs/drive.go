@@ -53,7 +53,8 @@ type drive struct {
 	budget    int64             // for cache and clean copies together
 
 	mounted func() mounting
-	lost    atomic.Bool // another machine has taken the drive over
+	lost    atomic.Bool // this machine may not write the drive any more
+	memory  memory
 
 	opened []func() error // what undoes the steps of openDrive
 }
@@ -87,6 +88,7 @@ func (a *app) openDrive(ctx context.Context, h home, log *slog.Logger) (d *drive
 	if err := d.openIndex(ctx); err != nil {
 		return d, err
 	}
+	d.memory = memoryOf(d.about.ID, a.getenv)
 	if err := d.openStaging(); err != nil {
 		return d, err
 	}
@@ -321,9 +323,10 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group.Go(func() error { return d.scrubber.Run(ctx) })
 	group.Go(func() error { return d.collector.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
+	group.Go(func() error { return d.rememberAll(ctx) })
 	group.Go(func() error {
 		err := d.committer.Run(ctx)
-		if errors.Is(err, commit.ErrTakenOver) {
+		if commit.MustStop(err) {
 			takenOver(err)
 			return nil
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/walfs/walfs/chain/localnet"
 	"github.com/walfs/walfs/cmd/internal/control"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/index"
 )
@@ -57,6 +58,8 @@ var meanings = []struct {
 	{blobstore.ErrUnavailable, ui.TooFewNodes, "walfs node list shows which nodes are down"},
 	{keep.ErrCollected, ui.Failed, "without --at the newest state is restored; gc_grace says how long older ones are kept"},
 	{chain.ErrNoFunds, ui.Chain, ""},
+	{commit.ErrRolledBack, ui.Chain, "the network folder was put back to an earlier state; walfs takeover --allow-rollback goes on with it"},
+	{commit.ErrTakenOver, ui.Failed, "walfs takeover makes this machine the writer again"},
 	{chain.ErrStaleVersion, ui.Chain, "another machine has taken this drive over with walfs restore"},
 }
 

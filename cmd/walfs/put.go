@@ -97,7 +97,7 @@ func (a *app) putOpened(ctx context.Context, h home, c *copier, src, path string
 		stop()
 		err = errors.Join(err, fsys.Close(context.WithoutCancel(ctx)))
 	}()
-	if err := d.committer.Reconcile(ctx); errors.Is(err, commit.ErrTakenOver) {
+	if err := d.committer.Reconcile(ctx); commit.MustStop(err) {
 		return err // what is staged here would never be stored
 	}
 	to := filepath.Join("/", path)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -32,22 +31,9 @@ type restoreOptions struct {
 
 	nodeDirs    []string // node folders that survived; then there is no network folder yet
 	newNodeDirs []string // for the nodes that have none
-	acceptLoss  bool     // of what stands behind the damage of the best log
 	kept        string   // folder with copies of the keys, in one of them
-}
 
-// restored is what restore prints.
-type restored struct {
-	Drive      string   `json:"drive"`
-	Home       string   `json:"home"`
-	Generation uint64   `json:"generation"`
-	Time       string   `json:"time,omitempty"` // when it was packed, as RFC 3339
-	ReadOnly   bool     `json:"read_only"`
-	Inodes     int64    `json:"inodes"`
-	Bytes      int64    `json:"bytes"`
-	Problems   []string `json:"problems"`
-	Nodes      []string `json:"nodes,omitempty"`   // whose folders were found
-	Missing    []string `json:"missing,omitempty"` // nodes that got new folders, to be filled from the others
+	takeoverOptions // loss: also of what stands behind the damage of the best log
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
@@ -61,23 +47,20 @@ func newRestoreCommand(a *app) *cobra.Command {
 			"copies of the ledger and of the locked keys, which --identity, a passphrase or --sheet opens.\n" +
 			"With ten nodes any four will do; those that are missing get new folders, which a mount fills\n" +
 			"from the others. The old state folder cannot be used any more then.\n\n" +
-			"This machine becomes the drive's writer: the one before, if it\n" +
-			"still runs, turns read-only. Keys from a recovery sheet are locked anew: to an identity file in\n" +
-			"the state folder, or to the passphrase that the flags give.\n\n" +
-			"With --at or --read-only the drive stays with its writer: what is restored can be mounted\n" +
-			"and read.",
+			"Keys from a recovery sheet are locked anew: to an identity file in the state folder, or to the\n" +
+			"passphrase that the flags give.\n\n" +
+			"The drive stays with the machine that writes it, and what is restored can be mounted and read.\n" +
+			"With --take-over, and always with --node-dir, this machine becomes the drive's writer: the one\n" +
+			"before, if it still runs, turns read-only. walfs takeover does that later; on a terminal restore asks.\n\n" +
+			"A generation that cannot be read is passed over with all above it. What was restored is then\n" +
+			"to be read only, unless --accept-loss goes on from there.",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.restore(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
-			if err := a.result("restore", r, func() error {
-				if len(r.Missing) > 0 {
-					a.Note("%d of %d node folders are lost; the next mount fills new ones from the others", len(r.Missing), len(r.Missing)+len(r.Nodes))
-				}
-				return a.Print("restored generation %d%s: %d files and folders, %s; %s mount DIR mounts it", r.Generation, r.when(), r.Inodes, ui.Size(r.Bytes), a.self)
-			}); err != nil {
+			if err := a.result("restore", r, func() error { return a.showRestored(r) }); err != nil {
 				return err
 			}
 			return r.err(a)
@@ -89,16 +72,17 @@ func newRestoreCommand(a *app) *cobra.Command {
 	flags.StringVar(&o.wallet, "wallet", "", "`FILE` with the wallet (default: wallet… beside the key file)")
 	flags.StringVar(&o.sheet, "sheet", "", "recovery sheet `FILE`, as key export --sheet wrote it or typed from paper")
 	flags.StringVar(&o.text, "at", "", "older `GENERATION`, or the last one before a TIME such as 2026-03-01 or \"2026-03-01 14:30\"; only to be read")
-	flags.BoolVar(&o.read, "read-only", false, "leave the drive to its writer")
+	flags.BoolVar(&o.read, "read-only", false, "leave the drive to its writer, and do not ask")
+	flags.BoolVar(&o.take, "take-over", false, "make this machine the drive's writer; the one before turns read-only")
+	o.takeoverOptions.flags(flags)
 	flags.StringArrayVar(&o.nodeDirs, "node-dir", nil, "node folder `DIR` that is left, or a folder that holds some; may be repeated")
 	flags.StringArrayVar(&o.newNodeDirs, "new-node-dir", nil, "`DIR` for nodes whose folders are lost (default: in the state folder); several share them")
-	flags.BoolVar(&o.acceptLoss, "accept-loss", false, "go on although no folder has the whole ledger: what was stored last is lost")
 	cmd.MarkFlagsOneRequired("network", "node-dir")
 	cmd.MarkFlagsOneRequired("key-file", "sheet", "node-dir")
 	cmd.MarkFlagsMutuallyExclusive("network", "node-dir")
-	for _, other := range []string{"new-node-dir", "accept-loss"} {
-		cmd.MarkFlagsMutuallyExclusive("network", other)
-	}
+	cmd.MarkFlagsMutuallyExclusive("network", "new-node-dir")
+	cmd.MarkFlagsMutuallyExclusive("take-over", "read-only")
+	cmd.MarkFlagsMutuallyExclusive("take-over", "at")
 	for _, other := range []string{"at", "read-only"} {
 		cmd.MarkFlagsMutuallyExclusive("node-dir", other) // who has only node folders has no writer to leave the drive to
 	}
@@ -107,35 +91,12 @@ func newRestoreCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// when says of which time an older generation is.
-func (r restored) when() string {
-	if r.Time == "" || !r.ReadOnly {
-		return ""
-	}
-	return " of " + r.Time + ", to be read only"
-}
-
-// timeOf writes a time down; "" for none.
-func timeOf(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Format(time.RFC3339)
-}
-
-// err warns of what could not be restored as it was.
-func (r restored) err(a *app) error {
-	if len(r.Problems) == 0 {
-		return nil
-	}
-	for _, problem := range r.Problems {
-		a.Warn("%s", problem)
-	}
-	return ui.Errorf(ui.Partial, "%d entries are not as they were", len(r.Problems))
-}
-
 func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err error) {
 	if o.at, err = parseAt(o.text); err != nil {
+		return r, err
+	}
+	o.take = o.take || len(o.nodeDirs) > 0 // there is no other place where it could be written
+	if err := o.check(); err != nil {
 		return r, err
 	}
 	h, err := a.home()
@@ -143,7 +104,8 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		return r, err
 	}
 	if _, err := os.Lstat(h.index()); err == nil {
-		return r, ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir).WithHint("name a new folder with --home")
+		return r, ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir).
+			WithHint("name a new folder with --home; %s takeover brings a drive that was restored before up to date", a.self)
 	}
 	left, err := a.source(o)
 	if err != nil {
@@ -187,20 +149,15 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		if err := errors.Join(a.adoptNodes(h, c, k, left, o), noteSurvival(h, o)); err != nil {
 			return r, err
 		}
-		r.Missing = left.Missing
-		for _, v := range left.Here {
-			r.Nodes = append(r.Nodes, v.Name)
-		}
 	}
 	report, lost, err := a.replay(ctx, h, c, k, o)
 	if err != nil {
 		return r, err
 	}
-	r.Drive, r.Home, r.Generation, r.Time = hex.EncodeToString(report.Drive[:]), h.dir, report.Generation, timeOf(report.Time)
-	r.ReadOnly, r.Inodes, r.Bytes = o.read || o.text != "", report.Inodes, report.Bytes
-	r.Problems = append(append([]string{}, report.Problems...), lost...)
+	r = newRestored(h, report)
+	r.Problems = append(r.Problems, lost...)
 	if left != nil {
-		r.Problems = append(r.Problems, left.Older...)
+		r.survived(left)
 	}
 	return r, nil
 }
@@ -299,42 +256,34 @@ func copyPrivate(to, from string) error {
 // replay rebuilds the index from the network. It returns with the report the
 // files that the nodes do not have whole, where nodes are missing.
 func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOptions) (report keep.Report, lost []string, err error) {
-	net, err := c.openNetwork(ctx, h, k, a.Logger())
-	if err != nil {
-		return report, nil, err
-	}
-	defer func() { err = errors.Join(err, net.Close()) }()
-	ledger := net.Ledger(k.wallet.Address())
-	blobs, err := blobstore.New(blobstore.Config{Ledger: ledger, Dial: net.Dial, Codec: net.Codec(), Log: a.Logger()})
-	if err != nil {
-		return report, nil, err
-	}
-	defer func() { err = errors.Join(err, blobs.Close()) }()
 	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.Logger()})
 	if err != nil {
 		return report, nil, err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	report, err = keep.Restore(ctx, keep.RestoreConfig{
-		Ledger: ledger, Blobs: blobs, Keys: k.ring, Drive: k.drive, Path: h.index(), Staging: dir, Log: a.Logger(),
-		ReadOnly: o.read || o.text != "", At: o.at,
-	})
-	if errors.Is(err, keep.ErrNoGeneration) {
-		return report, nil, ui.Errorf(ui.Failed, "%w: %s", err, o.text)
+	var then func(*embedded.Network, *blobstore.Client) error
+	if len(o.nodeDirs) > 0 {
+		o.rollback = o.rollback || o.loss // what is behind the damage of the log was seen, and is given up
+		then = func(net *embedded.Network, blobs *blobstore.Client) (err error) {
+			db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.Logger()})
+			if err != nil {
+				return err
+			}
+			lost, err = findLost(ctx, net, blobs, db)
+			return wrapf(errors.Join(err, db.Close()), "look for what is lost")
+		}
 	}
-	if errors.Is(err, blobstore.ErrUnavailable) && len(o.nodeDirs) > 0 {
+	report, err = a.rebuild(ctx, h, c, k, o.takeoverOptions, keep.RestoreConfig{
+		Path: h.index(), Staging: dir, At: o.at, ReadOnly: o.read || o.text != "",
+	}, then)
+	switch {
+	case errors.Is(err, keep.ErrNoGeneration):
+		return report, nil, ui.Errorf(ui.Failed, "%w: %s", err, o.text)
+	case errors.Is(err, blobstore.ErrUnavailable) && len(o.nodeDirs) > 0:
 		return report, nil, ui.Errorf(ui.TooFewNodes, "the nodes that are left do not have enough of the drive's names: %w", err).
 			WithHint("look for more node folders, and restore from all of them into another state folder")
 	}
-	if err != nil || len(o.nodeDirs) == 0 {
-		return report, nil, wrapf(err, "rebuild the index")
-	}
-	db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.Logger()})
-	if err != nil {
-		return report, nil, err
-	}
-	lost, err = findLost(ctx, net, blobs, db)
-	return report, lost, wrapf(errors.Join(err, db.Close()), "look for what is lost")
+	return report, lost, err
 }
 
 // parseAt reads the number of a generation or a time, in local time unless it says otherwise.

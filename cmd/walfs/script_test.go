@@ -39,7 +39,7 @@ func TestScript(t *testing.T) {
 func setupScript(env *testscript.Env) error {
 	home := filepath.Join(env.WorkDir, "home")
 	env.Setenv("HOME", home)
-	for _, name := range []string{"WALFS_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"} {
+	for _, name := range []string{"WALFS_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
 		env.Setenv(name, "")
 	}
 	env.Defer(func() { unmountBelow(env.WorkDir) })

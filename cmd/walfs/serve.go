@@ -138,7 +138,7 @@ func mountName(drive string) string { return "walfs-" + drive[:min(8, len(drive)
 // checkWriter asks the ledger whether this machine may still write. A ledger that does not
 // answer is asked again by the committer.
 func (s *service) checkWriter(ctx context.Context) {
-	if err := s.d.committer.Reconcile(ctx); errors.Is(err, commit.ErrTakenOver) {
+	if err := s.d.committer.Reconcile(ctx); commit.MustStop(err) {
 		s.takenOver(err)
 	} else if err != nil {
 		s.d.log.Warn("the anchor cannot be looked at now", "err", err)

@@ -45,7 +45,7 @@ type status struct {
 	Epoch           walrus.Epoch `json:"epoch"`
 	NearestEndEpoch walrus.Epoch `json:"nearest_end_epoch"` // 0: nothing is paid for yet
 	EndedBlobs      int          `json:"ended_blobs"`       // their storage has ended, needed or not
-	LostFiles       int          `json:"lost_files"`        // with content in those only
+	LostFiles       int          `json:"lost_files"`        // that were certified and cannot be read any more
 	LostBytes       int64        `json:"lost_bytes"`        // of all files with content in those
 	Wallet          string       `json:"wallet"`            // address that pays
 	Balance         uint64       `json:"wal_balance_frost"`
@@ -121,7 +121,11 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	where := d.mounted()
 	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
 	if where.readOnly != nil {
-		s.Problems = append(s.Problems, "read-only: "+where.readOnly.Error())
+		problem := "read-only: " + where.readOnly.Error()
+		if commit.MustStop(where.readOnly) {
+			problem += "; walfs takeover, when it is not mounted, makes this machine the writer"
+		}
+		s.Problems = append(s.Problems, problem)
 	}
 	if s.CopiesBytes, err = d.index.CopiesBytes(ctx); err != nil {
 		return s, err
@@ -147,6 +151,9 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 		if n, err := d.blobs.Geometry().EncodedSize(c.Size); err == nil {
 			s.GarbageBytes += int64(n)
 		}
+	}
+	if err := d.addLost(ctx, &s); err != nil {
+		return s, err
 	}
 	d.addLedger(ctx, &s, at)
 	d.addProblems(&s)
@@ -194,6 +201,21 @@ func firstOf(names []string) string {
 	return text
 }
 
+// addLost adds the files of which a restore found that they cannot be read any more.
+func (d *drive) addLost(ctx context.Context, s *status) error {
+	lost, n, err := keep.LostFiles(ctx, d.index)
+	if err != nil || n == 0 {
+		return err
+	}
+	s.LostFiles += n
+	var names []string
+	for _, l := range lost {
+		names = append(names, ui.Clean(l.Path))
+	}
+	s.Problems = append(s.Problems, fmt.Sprintf("%d files are lost: %s", n, firstOf(names)))
+	return nil
+}
+
 // addLedger adds what the ledger says; that it does not answer is a problem, not an error.
 func (d *drive) addLedger(ctx context.Context, s *status, at commit.Status) {
 	state, err := d.ledger.State(ctx)
@@ -218,10 +240,12 @@ func (d *drive) addLedger(ctx context.Context, s *status, at commit.Status) {
 	if err != nil {
 		s.Problems = append(s.Problems, fmt.Sprintf("what is lost is not known: %v", err))
 	}
-	s.EndedBlobs, s.LostFiles, s.LostBytes = ended.Segments, ended.Files-ended.Local, ended.Bytes
+	lost := ended.Files - ended.Local
+	s.EndedBlobs, s.LostBytes = ended.Segments, ended.Bytes
+	s.LostFiles += lost
 	if ended.Files > 0 {
 		s.Problems = append(s.Problems, fmt.Sprintf("%d files (%s) were not renewed in time: %d are lost, %d are only on this machine",
-			ended.Files, ui.Size(ended.Bytes), s.LostFiles, ended.Local))
+			ended.Files, ui.Size(ended.Bytes), lost, ended.Local))
 	}
 }
 

@@ -41,7 +41,7 @@ func (a *app) findSurvivors(o restoreOptions) (*embedded.Survivors, error) {
 			len(s.Here), s.Nodes(), s.NeedFolders(), s.NeedFolders()-len(s.Here)).
 			WithHint("--node-dir with the folder of any of %s", strings.Join(s.Missing, ", "))
 	}
-	if damage := s.Best.Log.Damage; damage != nil && !o.acceptLoss {
+	if damage := s.Best.Log.Damage; damage != nil && !o.loss {
 		return nil, ui.Errorf(ui.Failed, "no folder here has the whole ledger: %w", damage).
 			WithHint("look for more node folders; --accept-loss restores up to there, and what was stored later is lost")
 	}

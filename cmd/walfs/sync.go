@@ -155,6 +155,7 @@ func (d *drive) answerSync(ctx context.Context, args syncArgs, emit func(any) er
 		ino = attr.Ino
 	}
 	err := d.committer.Drain(ctx, func(p commit.Progress) { _ = emit(p) }) // nobody listens: the wait goes on
+	d.remember(context.WithoutCancel(ctx))
 	var left *commit.PendingError
 	if !errors.As(err, &left) {
 		return synced{Certified: err == nil}, err

@@ -117,7 +117,7 @@ func (c *Committer) anchorMoved(ctx context.Context, blob walrus.BlobID, version
 
 // Reconcile compares the anchor on the ledger with the index and adopts what
 // this machine wrote and did not record. It returns ErrTakenOver when another
-// machine wrote it, and ErrNoAnchor. Run does it too, and waits for a ledger
+// machine wrote it, ErrRolledBack when it says less than the index knows, and ErrNoAnchor. Run does it too, and waits for a ledger
 // that is away; call it before to know at once.
 func (c *Committer) Reconcile(ctx context.Context) error { return c.reconcile(ctx) }
 
@@ -149,7 +149,10 @@ func (c *Committer) compare(ctx context.Context) error {
 
 // adopt records what the ledger says, if this machine wrote it.
 func (c *Committer) adopt(ctx context.Context, now index.AnchorState, found chain.OwnedObject) error {
-	if found.Version == now.Version {
+	switch {
+	case found.Version < now.Version:
+		return fmt.Errorf("version %d, and the index has %d: %w", found.Version, now.Version, ErrRolledBack)
+	case found.Version == now.Version:
 		return nil
 	}
 	attributes := make([]index.Attribute, len(found.Attributes))
@@ -163,8 +166,8 @@ func (c *Committer) adopt(ctx context.Context, now index.AnchorState, found chai
 	if says.Drive != c.drive.ID || says.Writer != c.drive.Writer {
 		return ErrTakenOver
 	}
-	if found.Version < now.Version {
-		return fmt.Errorf("ledger has version %d, the index %d: %w", found.Version, now.Version, index.ErrStale)
+	if now.Anchor != nil && says.Generation < now.Anchor.Generation {
+		return fmt.Errorf("generation %d, and the index has %d: %w", says.Generation, now.Anchor.Generation, ErrRolledBack)
 	}
 	if err := c.checkHistory(ctx, says); err != nil {
 		return err
@@ -198,7 +201,7 @@ func (c *Committer) checkHistory(ctx context.Context, says index.Anchor) error {
 func (c *Committer) reconcileFirst(ctx context.Context) error {
 	for tries := 0; ; tries++ {
 		err := c.reconcile(ctx)
-		if err == nil || errors.Is(err, ErrTakenOver) {
+		if err == nil || MustStop(err) {
 			return err
 		}
 		if ctx.Err() != nil {

@@ -79,7 +79,7 @@ func New(ctx context.Context, cfg Config) (*Committer, error) {
 }
 
 // Run commits until ctx ends and then returns nil. It returns ErrTakenOver
-// when this machine may no longer write. Trouble with nodes, ledger or disk
+// or ErrRolledBack when this machine may no longer write. Trouble with nodes, ledger or disk
 // does not end it: see Status.
 func (c *Committer) Run(ctx context.Context) error {
 	underway, err := c.loadFlights(ctx)
@@ -95,7 +95,7 @@ func (c *Committer) Run(ctx context.Context) error {
 	group.Go(func() error { return c.awaitFunds(running) })
 	err = group.Wait()
 	c.stopped(err)
-	if ctx.Err() != nil && !errors.Is(err, ErrTakenOver) {
+	if ctx.Err() != nil && !MustStop(err) {
 		return nil
 	}
 	return err
@@ -247,7 +247,7 @@ func (c *Committer) finishAll(ctx context.Context) error {
 		moved := c.changed.wait()
 		err := c.finish(ctx)
 		switch {
-		case errors.Is(err, ErrTakenOver):
+		case MustStop(err):
 			return err
 		case err != nil && ctx.Err() == nil:
 			c.trouble.note(err)

@@ -14,11 +14,19 @@ import (
 	"github.com/walfs/walfs/index"
 )
 
+// MustStop reports whether an error means that this machine may not write the
+// drive any more, until a person does something: ErrTakenOver, ErrRolledBack.
+func MustStop(err error) bool { return errors.Is(err, ErrTakenOver) || errors.Is(err, ErrRolledBack) }
+
 // The errors that callers branch on.
 var (
 	// ErrTakenOver reports that another machine writes this drive now. The
 	// drive must be served read-only.
 	ErrTakenOver = errors.New("another machine has taken over the drive")
+	// ErrRolledBack reports a ledger that says less of the drive than this
+	// machine has written: it was put back to an earlier state, or it lies. The
+	// drive must be served read-only.
+	ErrRolledBack = errors.New("the ledger was rolled back: it says less of the drive than this machine has certified")
 	// ErrNoAnchor reports a drive whose anchor is not on the ledger.
 	ErrNoAnchor = errors.New("drive has no anchor on the ledger")
 	// ErrOutboxLost reports a segment whose sealed bytes are gone or damaged,

@@ -74,7 +74,7 @@ func (p *packer) parts(encoded int) int {
 func (p *packer) seal(trailer *index.Trailer, encoded []byte) ([]index.SegmentRow, error) {
 	footer := index.Footer{
 		Drive: p.c.drive.ID, Generation: p.number,
-		Parts: p.parts(len(encoded)), Size: len(encoded), Sum: index.TrailerSum(encoded),
+		Parts: p.parts(len(encoded)), Size: len(encoded), Sum: index.TrailerSum(encoded), Writer: p.c.tag(),
 	}
 	rows := make([]index.SegmentRow, footer.Parts)
 	data := p.plain
@@ -93,6 +93,9 @@ func (p *packer) seal(trailer *index.Trailer, encoded []byte) ([]index.SegmentRo
 	}
 	return rows, nil
 }
+
+// tag is what footers say of the machine that wrote them.
+func (c *Committer) tag() [8]byte { return [8]byte(c.drive.Writer[:8]) }
 
 // sealOne seals one segment and puts it into the outbox.
 func (c *Committer) sealOne(footer index.Footer, plain []byte) (index.SegmentRow, error) {

@@ -27,6 +27,7 @@ type faultyLedger struct {
 	mu                   sync.Mutex // guards the fields below
 	registers, certifies int
 	register, certify    fault
+	past                 []chain.OwnedObject // what Owned answers instead, of the objects that it has
 }
 
 type fault func(n int) (before, after error)
@@ -69,6 +70,18 @@ func (l *faultyLedger) Register(ctx context.Context, tx chain.TxID, batch []chai
 
 func (l *faultyLedger) Certify(ctx context.Context, tx chain.TxID, batch []chain.Certification, anchor *chain.AnchorUpdate) (*chain.Outcome, error) {
 	return l.call(&l.certifies, &l.certify, func() (*chain.Outcome, error) { return l.Ledger.Certify(ctx, tx, batch, anchor) })
+}
+
+func (l *faultyLedger) Owned(ctx context.Context, q chain.OwnedQuery) ([]chain.OwnedObject, error) {
+	owned, err := l.Ledger.Owned(ctx, q)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, o := range owned {
+		if at := slices.IndexFunc(l.past, func(p chain.OwnedObject) bool { return p.Object == o.Object }); at >= 0 {
+			owned[i] = l.past[at]
+		}
+	}
+	return owned, err
 }
 
 // newFaulty returns a drive over a faulty ledger.
@@ -261,6 +274,45 @@ func TestTakenOver(t *testing.T) {
 	r.restored().same("/a", random(1, 1000))
 	r.close()
 	if !errors.Is(r.ran, commit.ErrTakenOver) {
+		t.Errorf("run: %v", r.ran)
+	}
+}
+
+// A ledger that says less than this machine has certified stops it.
+func TestRolledBack(t *testing.T) {
+	t.Parallel()
+	r, ledger := newFaulty(t, options{})
+	ctx := context.Background()
+	r.put("a", random(1, 1000))
+	r.drain()
+	past, err := ledger.Owned(ctx, chain.OwnedQuery{Key: index.KeyAnchor})
+	r.must(err)
+	r.put("b", random(2, 1000))
+	r.drain()
+	r.must(r.c.Reconcile(ctx))
+	ledger.set(func() { ledger.past = past })
+	if err := r.c.Reconcile(ctx); !errors.Is(err, commit.ErrRolledBack) {
+		t.Errorf("reconcile: %v", err)
+	}
+	// The same generation at an older version, as before a takeover that was undone.
+	now, err := ledger.Ledger.Owned(ctx, chain.OwnedQuery{Key: index.KeyAnchor})
+	r.must(err)
+	ledger.set(func() { ledger.past = now; ledger.past[0].Version-- })
+	if err := r.c.Reconcile(ctx); !errors.Is(err, commit.ErrRolledBack) {
+		t.Errorf("reconcile at an older version: %v", err)
+	}
+	ledger.set(func() { ledger.past = past })
+	// The first at a higher version, as when it went on from there.
+	ledger.set(func() { ledger.past[0].Version += 1000 })
+	if err := r.c.Reconcile(ctx); !errors.Is(err, commit.ErrRolledBack) {
+		t.Errorf("reconcile at a higher version: %v", err)
+	}
+	r.close()
+	r.reopen(options{ledger: func(l chain.Ledger) chain.Ledger { ledger.Ledger = l; return ledger }})
+	r.put("c", random(3, 1000))
+	r.drainErr(commit.ErrRolledBack)
+	r.close()
+	if !errors.Is(r.ran, commit.ErrRolledBack) {
 		t.Errorf("run: %v", r.ran)
 	}
 }

@@ -208,7 +208,7 @@ func (c *Committer) landed(ctx context.Context, fl flight, err error) error {
 		return ctx.Err()
 	}
 	if errors.Is(err, chain.ErrStaleVersion) {
-		if err := c.reconcile(ctx); errors.Is(err, ErrTakenOver) {
+		if err := c.reconcile(ctx); MustStop(err) {
 			return err
 		}
 	}

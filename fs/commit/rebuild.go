@@ -131,7 +131,7 @@ func (c *Committer) shapeOf(m *index.Material) (shape, error) {
 	}
 	footer, err := index.Footer{
 		Drive: c.drive.ID, Number: m.Segment.Number, Generation: m.Segment.Generation, Part: part, Parts: len(m.Parts),
-		PartSize: int(n), Size: len(m.Trailer), Sum: index.TrailerSum(m.Trailer),
+		PartSize: int(n), Size: len(m.Trailer), Sum: index.TrailerSum(m.Trailer), Writer: c.tag(),
 	}.Marshal()
 	if err != nil {
 		return shape{}, err

@@ -29,6 +29,7 @@ var (
 type world struct {
 	testing.TB
 	net  *embedded.Network
+	dir  string // of the network
 	keys *seal.Keyring
 
 	fullAfter int64 // as in commit.Policy
@@ -37,7 +38,8 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx := context.Background()
-	net, err := embedded.Open(ctx, embedded.Config{Dir: t.TempDir(), Nodes: 4, Shards: 7})
+	dir := t.TempDir()
+	net, err := embedded.Open(ctx, embedded.Config{Dir: dir, Nodes: 4, Shards: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func newWorld(t testing.TB) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{TB: t, net: net, keys: seal.NewKeyring(1, seal.Key{7})}
+	w := &world{TB: t, net: net, dir: dir, keys: seal.NewKeyring(1, seal.Key{7})}
 	w.must(net.Faucet(ctx, chain.TxID{1}, owner))
 	return w
 }

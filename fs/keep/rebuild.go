@@ -165,7 +165,7 @@ func (b *rebuild) restore(ctx context.Context, r *Rebuilt, backups []Backup) (er
 			b.cfg.Restore.Log.Warn("copy of the index cannot be used", "op", "rebuild", "err", verr)
 			continue
 		}
-		r.Report.Drive, r.Report.Writer, r.Backup = drive.ID, drive.Writer, backup.Path
+		r.Report.Drive, r.Report.LastWriter, r.Backup = drive.ID, drive.Writer, backup.Path
 		return b.copyBackup(ctx, backup.Path)
 	}
 	return err
@@ -238,14 +238,14 @@ func (b *rebuild) adopt(ctx context.Context, r *Rebuilt) (err error) {
 
 // notOurs says why this state folder may not have been the last to write the drive, "" if it was.
 func (b *rebuild) notOurs(r *Rebuilt) string {
-	if r.Writer == b.writer {
+	if r.LastWriter == b.writer {
 		return ""
 	}
 	for _, s := range b.sources {
 		d, err := s.Drive()
 		switch {
 		case err != nil || d.ID != r.Drive:
-		case d.Writer == r.Writer:
+		case d.Writer == r.LastWriter:
 			return ""
 		default:
 			return "another machine has written the drive since"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/seal"
+	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
@@ -26,6 +27,9 @@ var (
 	ErrNoGeneration = errors.New("no generation is that old")
 	// ErrCollected reports an older generation of which segments were deleted since.
 	ErrCollected = errors.New("what is older was collected as garbage")
+	// ErrRolledBack reports a ledger that says less of the drive than it said
+	// before: it was restored from a copy, or it lies.
+	ErrRolledBack = errors.New("the ledger says less of the drive than it did before")
 )
 
 // RestoreConfig says which drive to restore, and where. Ledger, Blobs, Keys and Path are required.
@@ -39,8 +43,37 @@ type RestoreConfig struct {
 	ReadOnly bool         // leave the drive to its writer: this machine must not write
 	At       At           // an older generation; needs ReadOnly
 	Writer   [16]byte     // this machine's new ID; zero: a random one
-	Log      *slog.Logger // nil means silent
+	// AcceptLoss takes the drive over although its newest generations cannot be
+	// read, and goes on from an older one: what they said is given up.
+	AcceptLoss bool
+	Verify     bool           // read all content from the nodes, to find out what is lost
+	Seen       Seen           // the most that this machine knows of the drive
+	Progress   func(Progress) // called from time to time, by one goroutine; may be nil
+	Log        *slog.Logger   // nil means silent
 }
+
+// Seen is what the ledger has once said of a drive; the zero value: nothing yet.
+type Seen struct {
+	Generation uint64
+	Head       walrus.BlobID
+	Object     walrus.ObjectID // the anchor
+	Version    uint64          // of it
+	Time       time.Time       // that it says
+}
+
+// Progress says how far a restore is.
+type Progress struct {
+	Step        string // what is done now: StepRead, StepReplay, StepVerify
+	Done, Total int    // generations or segments; Total 0: not known
+	Bytes       int64  // of trailers, or of segments verified
+}
+
+// The steps of a restore, in order.
+const (
+	StepRead   = "read"   // trailers, downwards
+	StepReplay = "replay" // trailers, upwards
+	StepVerify = "verify" // segments
+)
 
 // At names an older generation; the zero value means the newest.
 type At struct {
@@ -51,13 +84,38 @@ type At struct {
 // Report says what a restore brought back.
 type Report struct {
 	Drive       [16]byte
-	Writer      [16]byte  // who wrote the anchor before this
+	LastWriter  [16]byte  // who wrote the anchor before this
 	Generation  uint64    // the newest that was there
 	Generations int       // that were read; a full snapshot counts as one
 	Time        time.Time // when the newest was cut
 	Inodes      int64
 	Bytes       int64    // sizes of the files
 	Problems    []string // what was refused or made harmless
+
+	Newest   uint64     // the generation that the anchor names
+	Writer   bool       // this machine is the drive's writer now
+	Before   Seen       // what the ledger said before
+	Anchor   Seen       // and says now
+	Passed   []Passed   // generations that cannot be read, newest first
+	Missed   []string   // paths of which readable generations above those speak; at most maxMissed
+	MissedIn int        // how many such paths there are
+	Lost     []LostFile // files with content that cannot be had any more; at most maxLost
+	LostIn   int        // how many such files there are
+}
+
+// Passed is a generation that a restore passed over.
+type Passed struct {
+	Generation uint64 // or the number of a segment, where not even that can be told
+	Why        string
+
+	err error
+}
+
+// LostFile is a file that was restored and cannot be read, or not all of it.
+type LostFile struct {
+	Path  string
+	Bytes int64 // that cannot be read
+	Why   string
 }
 
 // takeoverTries is how often a restore catches up with a writer that goes on.
@@ -68,8 +126,14 @@ const takeoverTries = 10
 // them upwards. Unless ReadOnly is set it then makes this machine the drive's
 // writer; the ledger refuses the one before from there on.
 //
-// Errors: ErrNoAnchor, ErrBusy, index.ErrExist when there is an index at Path,
-// index.ErrTrailer or seal.ErrCorrupt for damage, blobstore.ErrUnavailable.
+// A generation that cannot be read is passed over together with all above it,
+// since what they say is said of the one before: what is restored is the newest
+// state of the tree that once was whole. Then the drive stays with its writer,
+// unless AcceptLoss is set.
+//
+// Errors: ErrNoAnchor, ErrBusy, ErrRolledBack, ErrNoGeneration, index.ErrExist
+// when there is an index at Path, seal.ErrUnknownKey, and when nothing can be
+// read index.ErrTrailer or seal.ErrCorrupt for damage, blobstore.ErrUnavailable.
 func Restore(ctx context.Context, cfg RestoreConfig) (Report, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -83,14 +147,35 @@ func Restore(ctx context.Context, cfg RestoreConfig) (Report, error) {
 	return report, nil
 }
 
+// Look returns what the ledger says of the drive, without reading anything of
+// it. Errors: ErrNoAnchor, ErrRolledBack.
+func Look(ctx context.Context, cfg RestoreConfig) (Seen, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &restore{cfg: cfg, signer: signer(cfg.Keys)}
+	found, err := r.findAnchor(ctx)
+	if err == nil {
+		err = cfg.Seen.check(found)
+	}
+	if err != nil {
+		return Seen{}, fmt.Errorf("restore: %w", err)
+	}
+	return found.seen(), nil
+}
+
 // restore is one run of Restore.
 type restore struct {
 	cfg    RestoreConfig
 	signer ed25519.PrivateKey
 	writer [16]byte // this machine's new ID
+	drive  index.Drive
 	replay *index.Replay
 	up     uint64    // the newest generation that is replayed
 	time   time.Time // when that was cut
+	passed []Passed
+	missed *missed
+	alive  bool // nodes have answered
 }
 
 func (r *restore) run(ctx context.Context) (report Report, err error) {
@@ -106,16 +191,22 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 	if err != nil {
 		return report, err
 	}
-	report.Drive, report.Writer = found.says.Drive, found.says.Writer
-	if err := r.begin(ctx, found); err != nil {
+	report.Drive, report.LastWriter, report.Before = found.says.Drive, found.says.Writer, found.seen()
+	if err := r.cfg.Seen.check(found); err != nil {
 		return report, err
 	}
-	defer func() { err = errors.Join(err, r.replay.Abort()) }()
-	state, err := r.catchUp(ctx, found)
+	r.drive = index.Drive{ID: found.says.Drive, Writer: r.writer}
+	defer func() {
+		if r.replay != nil {
+			err = errors.Join(err, r.replay.Abort())
+		}
+	}()
+	state, found, err := r.catchUp(ctx, found)
 	if err != nil {
 		return report, err
 	}
-	report.Generation, report.Time = r.up, r.time
+	report.Generation, report.Time, report.Passed = r.up, r.time, r.passed
+	report.Newest, report.Writer, report.Anchor = found.says.Generation, state.Version != 0, found.seen()
 	if err := r.forgetCollected(ctx); err != nil {
 		return report, err
 	}
@@ -135,59 +226,86 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 	if missing > 0 {
 		report.Problems = append(report.Problems, fmt.Sprintf("%d blobs with content of then were collected: reading that fails", missing))
 	}
-	return report, r.reserve(ctx, highest)
+	return report, r.after(ctx, &report, highest)
 }
 
-// begin starts the replay.
-func (r *restore) begin(ctx context.Context, found anchor) (err error) {
-	drive := index.Drive{ID: found.says.Drive, Writer: r.writer}
-	if found.says.Generation > 0 {
-		if drive.Plain, err = r.isPlain(ctx, found); err != nil {
+// after does what is left to do once the index is in its place.
+func (r *restore) after(ctx context.Context, report *Report, highest index.Ino) (err error) {
+	db, err := index.Open(ctx, index.Config{Path: r.cfg.Path, Log: r.cfg.Log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if highest > 0 { // new inodes are numbered above those that staging held
+		if err := db.Reserve(ctx, highest); err != nil {
 			return err
 		}
 	}
-	r.replay, err = index.NewReplay(ctx, r.cfg.Path, drive)
+	if report.Missed, report.MissedIn, err = r.missed.paths(ctx, db); err != nil {
+		return err
+	}
+	return r.findLost(ctx, db, report)
+}
+
+// tell says how far the restore is.
+func (r *restore) tell(p Progress) {
+	if r.cfg.Progress != nil {
+		r.cfg.Progress(p)
+	}
+}
+
+// again starts the replay anew.
+func (r *restore) again(ctx context.Context) (err error) {
+	if r.replay != nil {
+		if err := r.replay.Abort(); err != nil {
+			return err
+		}
+	}
+	r.up, r.time = 0, time.Time{}
+	r.replay, err = index.NewReplay(ctx, r.cfg.Path, r.drive)
 	return err
 }
 
 // catchUp replays up to the anchor and takes the drive over, again and again
-// while the writer before still moves the anchor.
-func (r *restore) catchUp(ctx context.Context, found anchor) (index.AnchorState, error) {
+// while the writer before still moves the anchor. It returns what the anchor says then.
+func (r *restore) catchUp(ctx context.Context, found anchor) (index.AnchorState, anchor, error) {
 	for range takeoverTries {
 		if err := r.replayTo(ctx, found); err != nil {
-			return index.AnchorState{}, err
+			return index.AnchorState{}, found, err
 		}
-		state := index.AnchorState{Object: found.object, Version: found.version, Anchor: &found.says}
-		if r.up != found.says.Generation {
-			state.Anchor = nil // it does not speak of what is here
-		}
-		if r.cfg.ReadOnly {
+		state := recorded(found, r.up)
+		if r.cfg.ReadOnly || len(r.passed) > 0 && !r.cfg.AcceptLoss {
 			state.Version = 0 // this machine did not write it, and finds that out when it mounts the drive
-			return state, nil
+			return state, found, nil
 		}
-		err := r.takeOver(ctx, &state)
+		if len(r.passed) > 0 {
+			if err := r.replay.SkipTo(ctx, found.says.Last()); err != nil {
+				return state, found, err
+			}
+		}
+		err := r.takeOver(ctx, &state, &found)
 		if !errors.Is(err, chain.ErrStaleVersion) {
-			return state, err
+			return state, found, err
 		}
 		if found, err = r.findAnchor(ctx); err != nil {
-			return state, err
+			return state, found, err
 		}
 		if found.says.Writer == r.writer { // the answer was lost, not the transaction
-			return index.AnchorState{Object: found.object, Version: found.version, Anchor: &found.says}, nil
+			return recorded(found, r.up), found, nil
 		}
 	}
-	return index.AnchorState{}, ErrBusy
+	return index.AnchorState{}, found, ErrBusy
 }
 
 // takeOver writes this machine's ID into the anchor, and changes nothing else in it.
-func (r *restore) takeOver(ctx context.Context, state *index.AnchorState) error {
-	says := *state.Anchor
+func (r *restore) takeOver(ctx context.Context, state *index.AnchorState, found *anchor) error {
+	says := found.says
 	says.Writer, says.Time = r.writer, time.Now().UnixNano()
 	signed, err := says.Attributes(r.signer)
 	if err != nil {
 		return fmt.Errorf("sign anchor: %w", err)
 	}
-	update := &chain.AnchorUpdate{Object: state.Object, Version: state.Version}
+	update := &chain.AnchorUpdate{Object: found.object, Version: found.version}
 	for _, a := range signed {
 		update.Attributes = append(update.Attributes, chain.Attribute(a))
 	}
@@ -199,7 +317,8 @@ func (r *restore) takeOver(ctx context.Context, state *index.AnchorState) error 
 	if err != nil {
 		return fmt.Errorf("take over: %w", err)
 	}
-	state.Version, state.Anchor = out.AnchorVersion, &says
+	found.version, found.says = out.AnchorVersion, says
+	*state = recorded(*found, r.up)
 	return nil
 }
 
@@ -216,17 +335,4 @@ func (r *restore) shelve() (highest index.Ino, err error) {
 		highest = max(highest, ino)
 	}
 	return highest, nil
-}
-
-// reserve numbers new inodes above those that staging held.
-func (r *restore) reserve(ctx context.Context, highest index.Ino) (err error) {
-	if highest == 0 {
-		return nil
-	}
-	db, err := index.Open(ctx, index.Config{Path: r.cfg.Path, Log: r.cfg.Log})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.Reserve(ctx, highest)
 }

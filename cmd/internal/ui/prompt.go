@@ -40,6 +40,10 @@ func (u *UI) NewPassphrase(ctx context.Context, prompt string) (string, error) {
 	})
 }
 
+// Attended reports whether somebody seems to sit at a terminal who can be asked:
+// stderr is one, and neither JSON nor quiet is wanted.
+func (u *UI) Attended() bool { return u.err.terminal && !u.cfg.JSON && !u.cfg.Quiet }
+
 // Confirm asks the person at the terminal a question, and reports whether the
 // answer was yes. Without a terminal it fails at once with Usage.
 func (u *UI) Confirm(ctx context.Context, question string) (yes bool, err error) {

@@ -303,6 +303,23 @@ func TestPassphraseWithoutTerminal(t *testing.T) {
 	}
 }
 
+func TestAttended(t *testing.T) {
+	pty := openTerminal(t)
+	for name, tt := range map[string]struct {
+		cfg  ui.Config
+		want bool
+	}{
+		"terminal":    {ui.Config{Stderr: pty.Guest, Getenv: env(nil)}, true},
+		"json":        {ui.Config{Stderr: pty.Guest, JSON: true, Getenv: env(nil)}, false},
+		"quiet":       {ui.Config{Stderr: pty.Guest, Quiet: true, Getenv: env(nil)}, false},
+		"no terminal": {ui.Config{Stderr: &strings.Builder{}, Getenv: env(nil)}, false},
+	} {
+		if got := ui.New(tt.cfg).Attended(); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestConfirm(t *testing.T) {
 	pty := openTerminal(t)
 	u, _, _ := capture(ui.Config{TTY: pty.Guest.Name()})
