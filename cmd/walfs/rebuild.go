@@ -89,6 +89,16 @@ func (s *showing) rebuilt(r keep.Rebuilt) error {
 		list = append(list, check.Finding{Part: "index", Kind: check.Damage, What: fmt.Sprintf("the network cannot be read, so that what changed since the copy was made is missing, and the drive can only be read: %v", r.Reason),
 			Hint: "when the network is back: walfs check --repair --rebuild-index"})
 	}
+	if r.Backup == "" && !r.Writer {
+		list = append(list, check.Finding{Part: "index", Kind: check.Damage, What: "this machine is not known to be the drive's writer, so that the drive can only be read",
+			Hint: "walfs takeover makes it the writer"})
+	}
+	for _, p := range r.Passed {
+		list = append(list, check.Finding{Part: "index", Kind: check.Damage, What: fmt.Sprintf("generation %d cannot be read, and what it says is missing: %s", p.Generation, p.Why)})
+	}
+	for _, l := range r.Lost {
+		list = append(list, check.Finding{Part: "extents", Kind: check.Damage, What: fmt.Sprintf("%s cannot be read: %s", ui.Clean(l.Path), l.Why)})
+	}
 	adopted := func(n int, format string) {
 		if n > 0 {
 			list = append(list, check.Finding{Part: "staging", Kind: check.Repaired, What: fmt.Sprintf(format, n), Done: "walfs sync stores them"})

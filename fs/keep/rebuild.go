@@ -47,7 +47,8 @@ const fallbackReserve = 1 << 32
 // Rebuild makes the index of a drive anew where the one at Path is damaged or
 // missing: from the network, or, when that cannot be read, from the newest
 // sound copy; then the drive can only be read, until it is rebuilt from the
-// network. What staging holds that is not certified is adopted. The damaged
+// network. It can only be read as well when another machine has written it
+// since, or nothing here tells that none has. What staging holds that is not certified is adopted. The damaged
 // index is moved aside and stays. A crash leaves the old one or the new one;
 // FinishRebuild, before the index is opened, sees to that.
 //
@@ -154,6 +155,7 @@ func (b *rebuild) restore(ctx context.Context, r *Rebuilt, backups []Backup) (er
 	if err = b.cfg.Network; err == nil {
 		cfg := b.cfg.Restore
 		cfg.Path, cfg.Staging, cfg.Writer = b.fresh, nil, b.writer
+		cfg.TakeOver = func(last [16]byte) bool { return b.notOurs(last) == "" }
 		if r.Report, err = Restore(ctx, cfg); err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -222,7 +224,7 @@ func (b *rebuild) adopt(ctx context.Context, r *Rebuilt) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	a := adoption{
 		db: db, dir: b.cfg.Restore.Staging, sources: b.sources, current: b.current, rebooted: b.cfg.Rebooted,
-		notOurs: b.notOurs(r), log: b.cfg.Restore.Log,
+		notOurs: b.notOurs(r.LastWriter), log: b.cfg.Restore.Log,
 	}
 	highest := index.Ino(0)
 	for _, ino := range a.dir.Inos() {
@@ -237,15 +239,15 @@ func (b *rebuild) adopt(ctx context.Context, r *Rebuilt) (err error) {
 }
 
 // notOurs says why this state folder may not have been the last to write the drive, "" if it was.
-func (b *rebuild) notOurs(r *Rebuilt) string {
-	if r.LastWriter == b.writer {
+func (b *rebuild) notOurs(last [16]byte) string {
+	if last == b.writer {
 		return ""
 	}
 	for _, s := range b.sources {
 		d, err := s.Drive()
 		switch {
-		case err != nil || d.ID != r.Drive:
-		case d.Writer == r.LastWriter:
+		case err != nil || b.cfg.Restore.Drive != [16]byte{} && d.ID != b.cfg.Restore.Drive:
+		case d.Writer == last:
 			return ""
 		default:
 			return "another machine has written the drive since"

@@ -224,8 +224,8 @@ func TestRebuildTaken(t *testing.T) {
 	b.must(err)
 	r, err := b.rebuild(nil)
 	b.must(err)
-	if r.Newer != 0 || len(r.Shelved) != 1 {
-		t.Errorf("rebuilt %+v", r)
+	if r.Newer != 0 || len(r.Shelved) != 1 || r.Writer || r.Before != r.Anchor {
+		t.Errorf("rebuilt, and the drive is taken back: %+v", r)
 	}
 	again := b.machine(b.dir)
 	again.same("certified", old)

@@ -42,6 +42,8 @@ type RestoreConfig struct {
 	Staging  *staging.Dir // what it holds goes to lost+found; nil: nothing is there
 	ReadOnly bool         // leave the drive to its writer: this machine must not write
 	At       At           // an older generation; needs ReadOnly
+	// TakeOver decides, given who wrote the anchor last, whether this machine becomes the writer; nil: yes, unless ReadOnly.
+	TakeOver func(last [16]byte) bool
 	Writer   [16]byte     // this machine's new ID; zero: a random one
 	// AcceptLoss takes the drive over although its newest generations cannot be
 	// read, and goes on from an older one: what they said is given up.
@@ -194,6 +196,9 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 	report.Drive, report.LastWriter, report.Before = found.says.Drive, found.says.Writer, found.seen()
 	if err := r.cfg.Seen.check(found); err != nil {
 		return report, err
+	}
+	if may := r.cfg.TakeOver; may != nil && !may(found.says.Writer) {
+		r.cfg.ReadOnly = true
 	}
 	r.drive = index.Drive{ID: found.says.Drive, Writer: r.writer}
 	defer func() {
