@@ -232,6 +232,8 @@ func (db *DB) shorten() error {
 	if err := db.checkpoint("TRUNCATE"); err != nil {
 		return fmt.Errorf("shorten log: %w", err)
 	}
+	db.roomEnd = 0
+	db.keepRoom()
 	return nil
 }
 

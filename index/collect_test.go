@@ -72,7 +72,7 @@ func (w *world) collect(meanwhile func()) {
 // segments of which the first is garbage.
 func collecting(t *testing.T) *world {
 	t.Helper()
-	w := newWorld(t, 1)
+	w := newWorldOf(t, 1, false)
 	t.Cleanup(func() { w.expect("close", w.db.Close()) })
 	for _, name := range []string{"old", "kept", "new"} {
 		w.file(name, name)
@@ -149,7 +149,7 @@ func (w *world) condemned(now time.Time) []uint64 {
 // TestCondemn: a segment without content is condemned once a full snapshot
 // stands for its trailer, and deleted when it has been so for long enough.
 func TestCondemn(t *testing.T) {
-	w := newWorld(t, 1)
+	w := newWorldOf(t, 1, false)
 	defer func() { w.expect("close", w.db.Close()) }()
 	w.file("old", "old")
 	w.file("kept", "kept")
@@ -247,7 +247,7 @@ func TestAcquit(t *testing.T) {
 	w := collecting(t)
 	now := time.Unix(1000, 0)
 	w.condemned(now)
-	w.expect("trash", w.sql(`INSERT INTO trash (id, deleted, path, mode, uid, gid, size, mtime, btime) VALUES (1, 0, x'61', 33188, 0, 0, 3, 0, 0)`))
+	w.expect("trash", w.sql(`INSERT INTO trash (id, deleted, passed, replaced, path, mode, uid, gid, size, atime, mtime, btime) VALUES (1, 0, 0, 0, x'61', 33188, 0, 0, 3, 0, 0, 0)`))
 	w.expect("trash", w.sql(`INSERT INTO trash_extents (id, off, len, segment, pos) VALUES (1, 0, 3, 1, 0)`))
 	if got := must(w.db.BeginDeletion(ctx, [32]byte{7}, now, 10)); len(got) > 0 {
 		t.Errorf("deleted from under the trash: %+v", got)

@@ -48,7 +48,8 @@ type DB struct {
 
 	sums                  *sums // nil while the file is not known to be sound
 	commits               uint64
-	checkpointAt, retryAt int // pages of log, see grew
+	checkpointAt, retryAt int   // pages of log, see grew
+	roomEnd               int64 // up to which byte the log has disk, see keepRoom
 
 	// barrierMu guards barrier, the requests that share the next FULL transaction.
 	barrierMu sync.Mutex

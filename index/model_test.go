@@ -403,14 +403,17 @@ func (w *world) liveTree() {
 	}
 }
 
-func newWorld(t testing.TB, seed uint64) *world {
+func newWorld(t testing.TB, seed uint64) *world { return newWorldOf(t, seed, true) }
+
+// newWorldOf makes a world that keeps what is deleted in the trash, or does not.
+func newWorldOf(t testing.TB, seed uint64, trash bool) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: new(clock), path: filepath.Join(t.TempDir(), "index"),
 		names: make(map[name]index.Ino), needs: make(map[name]uint64), dirs: map[index.Ino]bool{index.Root: true}, files: make(map[index.Ino]*file),
 		segments: make(map[uint64][]byte), gapped: make(map[uint64][]byte), certified: make(map[uint64]bool), collected: make(map[uint64]bool), history: make(map[uint64]published), trash: make(map[int64]*binned),
 		tree: published{names: make(map[name]index.Ino), inodes: make(map[index.Ino]*node)},
 	}
-	w.db = must(index.Open(ctx, index.Config{Path: w.path, Now: w.clock.now, Trash: true}))
+	w.db = must(index.Open(ctx, index.Config{Path: w.path, Now: w.clock.now, Trash: trash}))
 	w.expect("init", w.db.Init(ctx, index.Drive{ID: [16]byte{1}, Writer: [16]byte{2}}))
 	w.expect("set anchor", w.db.SetAnchor(ctx, walrus.ObjectID{0xaa}, 0))
 	return w

@@ -91,6 +91,7 @@ func open(c Config, migrations []string) (_ *DB, err error) {
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	defer db.keepRoom()
 	return db, db.checkpoint("PASSIVE") // the file says from now on that it has a log
 }
 

@@ -444,7 +444,11 @@ const (
 
 // grew is called after each commit. The caller holds mu.
 func (db *DB) grew() {
-	if db.commits++; db.commits%sumsEvery != 0 || db.sums == nil {
+	if db.commits++; db.commits%sumsEvery != 0 {
+		return
+	}
+	db.keepRoom()
+	if db.sums == nil {
 		return
 	}
 	err := db.sums.follow()
