@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +72,7 @@ func (a *app) takeover(ctx context.Context, o takeoverOptions) (r restored, err 
 	if err != nil {
 		return r, err
 	}
-	next := h.index() + ".next"
+	next := keep.NewIndex(h.index())
 	if err := removeIndex(next); err != nil { // of a takeover that was interrupted
 		return r, err
 	}
@@ -88,7 +87,8 @@ func (a *app) takeover(ctx context.Context, o takeoverOptions) (r restored, err 
 	if r.Shelved, err = a.shelve(ctx, h, next); err != nil {
 		return r, err
 	}
-	return r, swapIndex(h, next)
+	_, err = keep.ReplaceIndex(h.index(), "taken-over")
+	return r, wrapf(err, "put the new index in its place")
 }
 
 // isWriter refuses to take over a drive whose writer this machine is. A drive
@@ -177,24 +177,9 @@ func isStored(ctx context.Context, old, fresh *index.DB, ino index.Ino) (bool, e
 	return true, nil
 }
 
-// swapIndex puts the new index in its place. The old one stays beside it as index.db.old.
-func swapIndex(h home, next string) error {
-	old := h.index() + ".old"
-	if err := removeIndex(old); err != nil {
-		return err
-	}
-	if err := os.Link(h.index(), old); err != nil {
-		return fmt.Errorf("keep the old index: %w", err)
-	}
-	if err := os.Rename(next, h.index()); err != nil {
-		return fmt.Errorf("put the new index in its place: %w", err)
-	}
-	return syncFolder(filepath.Dir(h.index()))
-}
-
 // removeIndex removes an index that nobody has open.
 func removeIndex(path string) error {
-	for _, suffix := range []string{"", "-wal", "-shm", ".replay", ".replay-wal", ".replay-shm"} {
+	for _, suffix := range []string{"", "-wal", "-shm", ".sums", ".replay", ".replay-wal", ".replay-shm"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove index: %w", err)
 		}

@@ -130,7 +130,7 @@ func (r *rig) checkAll(t *tree, want map[string][]byte) {
 func TestCompact(t *testing.T) {
 	t.Parallel()
 	for _, plain := range []bool{false, true} {
-		r := newRig(t, options{policy: commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}, plain: plain})
+		r := newRig(t, options{policy: commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}, plain: plain, noTrash: true})
 		want := sparse(r)
 		before := map[uint64]bool{}
 		for _, s := range r.segments() {
@@ -181,7 +181,7 @@ func (r *rig) states(files map[string][]byte) (list []string) {
 // is left of their segments is moved.
 func TestCompactUnderWork(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, options{})
+	r := newRig(t, options{noTrash: true})
 	want := sparse(r)
 	ctx := context.Background()
 	stop, done := make(chan struct{}), make(chan error, 1)
@@ -265,7 +265,7 @@ func TestMovedSegmentLost(t *testing.T) {
 			}
 		}
 	}
-	r = newRig(t, options{policy: policy, hook: hook})
+	r = newRig(t, options{policy: policy, hook: hook, noTrash: true})
 	want := sparse(r)
 	r.collect(false) // so that there is a full snapshot
 	r.forgetCopies()
@@ -298,7 +298,7 @@ func TestCollectCrash(t *testing.T) {
 		t.Run(fmt.Sprintf("%s-%d", stage.name, stage.times), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			r := newRig(t, options{dir: dir, policy: collectPolicy})
+			r := newRig(t, options{dir: dir, noTrash: true, policy: collectPolicy})
 			want := sparse(r)
 			r.close()
 			child := exec.Command(os.Args[0], "-test.run=^TestCollectCrashChild$", "-test.v")
@@ -308,9 +308,9 @@ func TestCollectCrash(t *testing.T) {
 			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 				t.Fatalf("child was not killed: %v\n%s", err, out)
 			}
-			r.reopen(options{policy: collectPolicy, idle: true})
+			r.reopen(options{noTrash: true, policy: collectPolicy, idle: true})
 			r.checkAll(r.restored(), want)
-			r.reopen(options{policy: collectPolicy})
+			r.reopen(options{noTrash: true, policy: collectPolicy})
 			r.drain()
 			r.collect(true)
 			r.forgetCopies()
@@ -353,7 +353,7 @@ func TestCollectCrashChild(t *testing.T) {
 		}
 		left <- n - 1
 	}
-	r := newRig(t, options{dir: dir, policy: collectPolicy, hook: hook})
+	r := newRig(t, options{dir: dir, noTrash: true, policy: collectPolicy, hook: hook})
 	done, err := r.tryCollect(true, hook)
 	t.Fatalf("%s was not reached %d times: %+v, %v", stage, times, done, err)
 }

@@ -65,6 +65,7 @@ type options struct {
 	idle    bool                            // do not Run
 	now     func() time.Time                // the machine's clock as the index reads it
 	plain   bool
+	noTrash bool // what is deleted is gone
 }
 
 func newRig(tb testing.TB, o options) *rig {
@@ -111,7 +112,7 @@ func (r *rig) open(o options) {
 		r.ledger = o.ledger(r.ledger)
 	}
 	r.must(r.net.Faucet(ctx, chain.TxID{1}, owner))
-	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db"), Trash: true, Now: o.now})
+	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db"), Trash: !o.noTrash, Now: o.now})
 	r.must(err)
 	d := drive
 	d.Plain = o.plain

@@ -60,7 +60,7 @@ func Rebuild(ctx context.Context, cfg RebuildConfig) (r Rebuilt, err error) {
 	if err := FinishRebuild(cfg.Restore.Path); err != nil {
 		return r, err
 	}
-	b := rebuild{cfg: cfg, path: cfg.Restore.Path, fresh: cfg.Restore.Path + rebuildNew}
+	b := rebuild{cfg: cfg, path: cfg.Restore.Path, fresh: NewIndex(cfg.Restore.Path)}
 	defer func() { err = errors.Join(err, b.close()) }()
 	if err := b.run(ctx, &r); err != nil {
 		return r, fmt.Errorf("rebuild index: %w", err)
@@ -100,7 +100,7 @@ func (b *rebuild) run(ctx context.Context, r *Rebuilt) error {
 	if err := b.adopt(ctx, r); err != nil {
 		return err
 	}
-	if r.Aside, err = b.swap(); err != nil {
+	if r.Aside, err = ReplaceIndex(b.path, asideFolder); err != nil {
 		return err
 	}
 	return removeIfThere(b.path + rebuildWriter)
@@ -256,10 +256,16 @@ func (b *rebuild) notOurs(last [16]byte) string {
 	return "nothing tells whether another machine has written the drive since"
 }
 
-// swap moves the damaged index aside and puts the new one in its place.
-func (b *rebuild) swap() (aside string, err error) {
+// NewIndex returns where an index is made that is to take the place of the one at path.
+func NewIndex(path string) string { return path + rebuildNew }
+
+// ReplaceIndex puts the index at NewIndex(path), which nobody has open, in the
+// place of the one at path. That moves into a folder beside it, whose name
+// begins with a given word and which is returned. A crash leaves one of them
+// whole at path, once FinishRebuild has run.
+func ReplaceIndex(path, word string) (aside string, err error) {
 	for i := 1; ; i++ {
-		aside = filepath.Join(filepath.Dir(b.path), asideFolder+"-"+strconv.Itoa(i))
+		aside = filepath.Join(filepath.Dir(path), word+"-"+strconv.Itoa(i))
 		err := os.Mkdir(aside, 0o700)
 		if err == nil {
 			break
@@ -268,11 +274,10 @@ func (b *rebuild) swap() (aside string, err error) {
 			return "", err
 		}
 	}
-	marker := b.path + rebuildMarker
-	if err := writeSynced(marker, []byte(filepath.Base(aside))); err != nil {
+	if err := writeSynced(path+rebuildMarker, []byte(filepath.Base(aside))); err != nil {
 		return "", err
 	}
-	return aside, FinishRebuild(b.path)
+	return aside, FinishRebuild(path)
 }
 
 func writeSynced(path string, b []byte) error {

@@ -44,7 +44,7 @@ type RestoreConfig struct {
 	At       At           // an older generation; needs ReadOnly
 	// TakeOver decides, given who wrote the anchor last, whether this machine becomes the writer; nil: yes, unless ReadOnly.
 	TakeOver func(last [16]byte) bool
-	Writer   [16]byte     // this machine's new ID; zero: a random one
+	Writer   [16]byte // this machine's new ID; zero: a random one
 	// AcceptLoss takes the drive over although its newest generations cannot be
 	// read, and goes on from an older one: what they said is given up.
 	AcceptLoss bool
