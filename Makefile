@@ -51,6 +51,7 @@ race:
 soak:
 	@bash .ci/need $(TOOLS)
 	WALFS_SOAK=1 go test -count=1 -v -timeout 12h ./...
+	@bash .ci/fuzz $(FUZZTIME)
 
 fuzz:
 	@bash .ci/fuzz $(FUZZTIME)
