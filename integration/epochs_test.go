@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -121,6 +122,41 @@ func TestExpired(t *testing.T) {
 	}
 	d.umount()
 	d.restarted(t)
+}
+
+// TestStoredAnew lets storage end while the wallet is empty. Once it is filled
+// a check stores what is on this machine anew.
+func TestStoredAnew(t *testing.T) {
+	d := newDrive(t)
+	d.mount()
+	content := []byte("on this machine too")
+	must(t, os.WriteFile(d.path("here"), content, 0o644))
+	d.sync()
+	rich := d.storage()
+	d.umount()
+	owner, err := parseAddress(rich.Wallet)
+	must(t, err)
+	d.transfer(1, owner, chain.Address{0xff}, rich.Balance)
+	d.mount()
+	d.mustRun("localnet", "advance-epoch", "--expire", "--count", strconv.Itoa(int(rich.Nearest-rich.Epoch)))
+	if s := d.state("/here"); s != "expiring" {
+		t.Fatalf("after the end: %s", s)
+	}
+	d.mustRun("localnet", "faucet")
+	if _, said, code := d.run("check", "--repair"); code != 0 && code != 3 {
+		t.Errorf("check ends with %d: %s", code, said)
+	}
+	d.sync()
+	if s := d.state("/here"); s != "certified" {
+		t.Errorf("after the repair: %s", s)
+	}
+	d.umount()
+	d.forgetLocal()
+	d.mount()
+	if got, err := os.ReadFile(d.path("here")); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("from the nodes: %q, %v", got, err)
+	}
+	d.umount()
 }
 
 // restarted mounts the drive as after a restart of the machine, when copies
