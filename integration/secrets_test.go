@@ -86,7 +86,7 @@ func finds(b []byte, texts []string) (found []string) {
 
 // holders are what holds names and contents in the home by design: what is not
 // sealed yet, and the index. Encrypting the disk hides them.
-var holders = []string{"staging/files", "index.db", "index.db-wal", "index.db-shm"}
+var holders = []string{"staging/files", "index.db", "index.db-wal", "index.db-shm", "backups"}
 
 // search looks for the texts in all files below dir but those of skip.
 func search(t *testing.T, dir string, texts []string, skip ...string) (found []string) {
