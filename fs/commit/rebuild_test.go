@@ -115,6 +115,11 @@ func (l *loser) stuck() {
 	l.Helper()
 	l.refuse(true)
 	l.drainErr(chain.ErrNoFunds)
+	l.await("all to be packed", func() bool {
+		p, err := l.db.Pending(context.Background())
+		l.must(err)
+		return p.Jobs == 0 && !p.Names
+	})
 	l.awaitRefused()
 }
 
@@ -156,6 +161,9 @@ func (r *rig) sound() {
 	}
 }
 
+// calm packs what is made together into one segment, also where that takes a while.
+var calm = commit.Policy{Quiet: 500 * time.Millisecond, MaxAge: time.Hour}
+
 // TestRebuild loses a sealed segment before it is registered, in every way.
 func TestRebuild(t *testing.T) {
 	t.Parallel()
@@ -181,7 +189,7 @@ func TestRebuild(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLoser(t, options{plain: name == "plain"})
+			l := newLoser(t, options{plain: name == "plain", policy: calm})
 			l.put("a", random(1, 1000))
 			l.drain()
 			l.refuse(true)
@@ -221,7 +229,7 @@ func (r *rig) spoil(number uint64, change func([]byte) []byte) {
 // The nodes go away after a segment was registered. What was paid for it is lost.
 func TestRebuildRegistered(t *testing.T) {
 	t.Parallel()
-	l := newLoser(t, options{})
+	l := newLoser(t, options{policy: calm})
 	l.put("a", random(1, 1000))
 	l.drain()
 	for _, n := range l.net.Nodes() {
