@@ -463,13 +463,16 @@ func (db *DB) grew() {
 	}
 }
 
+// errSums reports checksums that could not be written: the log must stay.
+var errSums = errors.New("checksums of the index")
+
 // checkpoint copies the log into the database file. The caller holds mu.
 func (db *DB) checkpoint(mode string) error {
 	if db.sums == nil {
 		return nil
 	}
 	if err := db.sums.prepare(); err != nil {
-		return fmt.Errorf("checksums of the index: %w", err)
+		return fmt.Errorf("%w: %w", errSums, err)
 	}
 	return db.writer.script("PRAGMA wal_checkpoint(" + mode + ")")
 }

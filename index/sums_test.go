@@ -179,3 +179,31 @@ func TestSumsKilled(t *testing.T) {
 		closeDB(t, db)
 	}
 }
+
+// TestSumsNotWritten closes an index while its checksums cannot be written, as when
+// a process has too many files open: the database file may not get ahead of them.
+func TestSumsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index")
+	db := openPath(t, path)
+	for i := range 300 {
+		tree(t, db, fmt.Sprintf("file-%04d", i))
+	}
+	aside := path + ".aside"
+	if err := errors.Join(os.Rename(path+".sums", aside), os.Mkdir(path+".sums", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err == nil {
+		t.Error("closed, although the checksums were not written")
+	}
+	if err := errors.Join(os.Remove(path+".sums"), os.Rename(aside, path+".sums")); err != nil {
+		t.Fatal(err)
+	}
+	again, err := index.Open(ctx, index.Config{Path: path, Strict: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, again); got != 300 {
+		t.Errorf("%d names, want 300", got)
+	}
+	closeDB(t, again)
+}
