@@ -43,6 +43,20 @@ func Verify(ctx context.Context, path string) (d Drive, err error) {
 	return d, nil
 }
 
+// Whose returns whose index a closed one is, such as Backup writes, without
+// reading it all. It changes nothing. ErrCorrupt, ErrNoDrive.
+func Whose(path string) (d Drive, err error) {
+	c, err := openQuiet(path)
+	if err == nil {
+		d, err = c.drive()
+		err = errors.Join(err, c.close())
+	}
+	if err != nil {
+		return d, fmt.Errorf("look into %s: %w", path, err)
+	}
+	return d, nil
+}
+
 // openQuiet opens a file that nobody writes, without a log or locks beside it.
 func openQuiet(path string) (*conn, error) {
 	if _, err := os.Stat(path); err != nil {

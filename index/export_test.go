@@ -102,6 +102,13 @@ func HeadFrame(h FullHead) []byte {
 // CheckpointAt sets after how many pages the log is copied into the file.
 func (db *DB) CheckpointAt(pages int) { db.checkpointAt = pages }
 
+// Failed does what a commit does that failed.
+func (db *DB) Failed() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.failed()
+}
+
 // AgainFrame decodes the rows of a frame and encodes them again.
 func AgainFrame(rows []byte) ([]byte, error) {
 	f, err := decodeFrame(rows)

@@ -297,19 +297,23 @@ func (db *DB) Close() error {
 }
 
 // closeConns waits for readers and closes all connections. SQLite copies the log
-// into the file with the last one, so that this has to be done before. The
-// caller holds mu, or is Open.
+// into the file with the last one, so that this has to be done before. If the
+// checksums cannot be written, the last one stays open until the process ends,
+// as if it were killed: the next one finds the log. The caller holds mu, or is Open.
 func (db *DB) closeConns() error {
 	db.closed = true
 	var errs []error
+	copied := true
 	if db.writer != nil {
-		errs = append(errs, db.checkpoint("TRUNCATE"))
+		err := db.checkpoint("TRUNCATE")
+		copied = !errors.Is(err, errSums)
+		errs = append(errs, err)
 	}
 	for range db.pool {
 		errs = append(errs, (<-db.readers).close())
 	}
 	close(db.readers)
-	if db.writer != nil {
+	if db.writer != nil && copied {
 		errs = append(errs, db.writer.close())
 	}
 	return errors.Join(errs...)

@@ -38,11 +38,13 @@ const (
 
 // The write-ahead log. Source: SQLite, "WAL-mode file format".
 const (
-	logSuffix   = "-wal"
-	logHeader   = 32
-	logMagic    = 0x377f0682 // and 1 more where its checksums are of big-endian words
-	frameHeader = 24
-	frameSize   = frameHeader + pageSize
+	logSuffix = "-wal"
+	// sharedSuffix is of the file in which SQLite finds its way in the log.
+	sharedSuffix = "-shm"
+	logHeader    = 32
+	logMagic     = 0x377f0682 // and 1 more where its checksums are of big-endian words
+	frameHeader  = 24
+	frameSize    = frameHeader + pageSize
 )
 
 // checkpointPages is how many pages of log make a checkpoint due: as many as SQLite
@@ -207,6 +209,52 @@ func (s *sums) fill() error {
 	return s.save()
 }
 
+// committed returns where the last commit in the log ends, which nobody writes just
+// now. Behind it stands what a commit left whose sync failed. Source: SQLite,
+// "WAL-mode file format", the index header: mxFrame at 16, in the machine's order.
+func (s *sums) committed() (int64, error) {
+	f, err := os.Open(s.path + sharedSuffix)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var head [20]byte
+	if _, err := io.ReadFull(f, head[:]); err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return logHeader + int64(binary.NativeEndian.Uint32(head[16:]))*frameSize, nil
+}
+
+// cutFailed takes away what commits that failed left in the log: when newer ones have
+// taken the place of their first frames, the rest would look like
+// transactions behind a damaged one.
+func (s *sums) cutFailed() error {
+	end, err := s.committed()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(s.path+logSuffix, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var head [logHeader]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return nil // an empty log
+	}
+	var none, frame [frameHeader]byte
+	for ; ; end += frameSize {
+		if _, err := f.ReadAt(frame[:], end); errors.Is(err, io.EOF) || err == nil && !bytes.Equal(frame[8:16], head[16:24]) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(none[:], end); err != nil {
+			return err
+		}
+	}
+}
+
 // follow reads what was committed to the log since the last call.
 func (s *sums) follow() error {
 	f, err := os.Open(s.path + logSuffix)
@@ -221,6 +269,10 @@ func (s *sums) follow() error {
 	if _, err := io.ReadFull(f, head[:]); err != nil {
 		return nil // an empty log
 	}
+	limit, err := s.committed()
+	if err != nil {
+		return err
+	}
 	if s.log.end == 0 || s.log.salts != [8]byte(head[16:24]) { // it begins anew, and all of the old one was copied
 		s.log = logTail{salts: [8]byte(head[16:24]), end: logHeader, pages: map[uint32]uint32{}}
 	}
@@ -232,7 +284,7 @@ func (s *sums) follow() error {
 			return err
 		}
 		for b := buf[:n/frameSize*frameSize]; len(b) > 0; b = b[frameSize:] {
-			if [8]byte(b[8:16]) != s.log.salts {
+			if off >= limit || [8]byte(b[8:16]) != s.log.salts {
 				return nil
 			}
 			number := binary.BigEndian.Uint32(b)
@@ -463,13 +515,16 @@ func (db *DB) grew() {
 	}
 }
 
+// errSums reports checksums that could not be written: the log must stay.
+var errSums = errors.New("checksums of the index")
+
 // checkpoint copies the log into the database file. The caller holds mu.
 func (db *DB) checkpoint(mode string) error {
 	if db.sums == nil {
 		return nil
 	}
 	if err := db.sums.prepare(); err != nil {
-		return fmt.Errorf("checksums of the index: %w", err)
+		return fmt.Errorf("%w: %w", errSums, err)
 	}
 	return db.writer.script("PRAGMA wal_checkpoint(" + mode + ")")
 }

@@ -179,3 +179,78 @@ func TestSumsKilled(t *testing.T) {
 		closeDB(t, db)
 	}
 }
+
+// TestSumsNotWritten closes an index while its checksums cannot be written, as when
+// a process has too many files open: the database file may not get ahead of them.
+func TestSumsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index")
+	db := openPath(t, path)
+	for i := range 300 {
+		tree(t, db, fmt.Sprintf("file-%04d", i))
+	}
+	aside := path + ".aside"
+	if err := errors.Join(os.Rename(path+".sums", aside), os.Mkdir(path+".sums", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err == nil {
+		t.Error("closed, although the checksums were not written")
+	}
+	if err := errors.Join(os.Remove(path+".sums"), os.Rename(aside, path+".sums")); err != nil {
+		t.Fatal(err)
+	}
+	again, err := index.Open(ctx, index.Config{Path: path, Strict: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, again); got != 300 {
+		t.Errorf("%d names, want 300", got)
+	}
+	closeDB(t, again)
+}
+
+// TestSumsFailedCommit puts behind the log what a commit leaves whose sync fails, and
+// commits more: what failed is never taken for what the database has.
+func TestSumsFailedCommit(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "index")
+		db := openPath(t, path)
+		for i := range 100 {
+			tree(t, db, fmt.Sprintf("file-%04d", i))
+		}
+		log := must(os.ReadFile(path + "-wal"))
+		f := must(os.OpenFile(path+"-wal", os.O_WRONLY|os.O_APPEND, 0))
+		must(f.Write(log[32:])) // older frames of this round, commits among them
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if told {
+			db.Failed()
+		}
+		tree(t, db, "behind")
+		if told {
+			killed := filepath.Join(dir, "killed")
+			copyIndex(t, killed, path)
+			again, err := index.Open(ctx, index.Config{Path: killed, Strict: true})
+			if err != nil {
+				t.Fatalf("killed: %v", err)
+			}
+			if got := names(t, again); got != 101 {
+				t.Errorf("killed: %d names, want 101", got)
+			}
+			closeDB(t, again)
+		}
+		if problems, err := db.Check(ctx); err != nil || len(problems) > 0 {
+			t.Errorf("%q, %v", problems, err)
+		}
+		closeDB(t, db)
+		again, err := index.Open(ctx, index.Config{Path: path, Strict: true})
+		if err != nil {
+			t.Fatalf("closed: %v", err)
+		}
+		if got := names(t, again); got != 101 {
+			t.Errorf("closed: %d names, want 101", got)
+		}
+		closeDB(t, again)
+	}
+}

@@ -128,6 +128,7 @@ func (db *DB) commit(group []*request) {
 	}
 	if err != nil {
 		fail(group, fmt.Errorf("commit: %w", err))
+		db.failed()
 		return
 	}
 	committed = true
@@ -136,6 +137,16 @@ func (db *DB) commit(group []*request) {
 	}
 	db.adopt(tx)
 	db.grew()
+}
+
+// failed is called when a commit was not, as when its sync failed. The caller holds mu.
+func (db *DB) failed() {
+	if db.sums == nil {
+		return
+	}
+	if err := db.sums.cutFailed(); err != nil {
+		db.log.Warn("index log keeps a commit that failed", "op", "commit", "err", err)
+	}
 }
 
 // adopt makes the transaction's state the index's.

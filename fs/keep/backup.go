@@ -101,12 +101,17 @@ func (b *Backups) Run(ctx context.Context) error {
 }
 
 // Look makes a copy if one is due, and reports whether it did: when there is none, on
-// another day by the clock than the newest, or after a day of running time.
+// another day by the clock than the newest, after a day of running time, or
+// when the newest has another writer, or cannot be read.
 func (b *Backups) Look(ctx context.Context) (made bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list, err := ListBackups(b.cfg.Dir)
-	if err == nil && b.due(list) {
+	due := err == nil && b.due(list)
+	if err == nil && !due && b.last.IsZero() {
+		due, err = b.outdated(ctx, list[0])
+	}
+	if due {
 		made, err = true, b.make(ctx, list)
 	}
 	b.err = err
@@ -122,6 +127,17 @@ func (b *Backups) due(list []Backup) bool {
 	}
 	ran := time.Since(b.last)
 	return ran >= backupEvery || ran >= backupPause && !sameDay(b.cfg.Now(), list[0].Time)
+}
+
+// outdated reports whether a copy is of no use to tell that this machine was the
+// last to write the drive: a rebuild and a takeover give it another ID.
+func (b *Backups) outdated(ctx context.Context, newest Backup) (bool, error) {
+	d, err := b.cfg.Index.Drive(ctx)
+	if err != nil {
+		return false, err
+	}
+	was, err := index.Whose(newest.Path)
+	return err != nil || was.Writer != d.Writer, nil
 }
 
 func sameDay(a, b time.Time) bool {

@@ -171,6 +171,39 @@ func TestRebuildPacked(t *testing.T) {
 	again.same("fresh", fresh)
 }
 
+// TestRebuildTwice loses the index on the day on which it was rebuilt: the copy
+// that tells who wrote the drive last is not the one of before.
+func TestRebuildTwice(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	m, old, _ := scene(t)
+	look := func(m *machine) {
+		t.Helper()
+		_, err := keep.NewBackups(keep.BackupConfig{Index: m.db, Dir: filepath.Join(m.dir, "backups")}).Look(ctx)
+		m.must(err)
+	}
+	look(m)
+	b := m.kill()
+	b.spoil()
+	_, err := b.rebuild(nil)
+	b.must(err)
+	b.start()
+	again := b.machine(b.dir)
+	look(again)
+	again.drain()
+	newer := (&live{machine: again}).rewrite("certified", nil, old)
+	b = again.kill()
+	b.must(errors.Join(os.Remove(b.path()), os.Remove(b.path()+"-wal")))
+	r, err := b.rebuild(nil)
+	b.must(err)
+	if !r.Writer || len(r.Shelved) != 0 || r.Newer == 0 {
+		t.Errorf("rebuilt %+v", r)
+	}
+	again = b.machine(b.dir)
+	again.drain()
+	again.same("certified", newer)
+}
+
 // TestRebuildInterrupted ends what a crash left at each step of the exchange.
 func TestRebuildInterrupted(t *testing.T) {
 	t.Parallel()
