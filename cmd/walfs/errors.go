@@ -29,7 +29,7 @@ const exitCodes = `Exit codes:
 var errInterrupted = ui.Errorf(ui.Interrupted, "interrupted")
 
 // usagef reports that a command was called in a way that it cannot be.
-func usagef(format string, args ...any) error { return ui.Errorf(ui.Usage, format, args...) }
+func usagef(format string, args ...any) *ui.Error { return ui.Errorf(ui.Usage, format, args...) }
 
 // noDrive reports that there is no drive in the state folder.
 func noDrive(h home) *ui.Error {
@@ -47,6 +47,7 @@ var meanings = []struct {
 	{index.ErrNoDrive, ui.NoDrive, "walfs mount DIR makes a drive; --home or WALFS_HOME names another state folder"},
 	{index.ErrNewer, ui.Failed, "a newer walfs has used this drive: update walfs"},
 	{index.ErrCorrupt, ui.Failed, "walfs check --repair makes a new index from the network, or from a local copy, and keeps what is staged"},
+	{embedded.ErrSettings, ui.Usage, "leave --nodes and --shards out, or name another folder with --home"},
 	{embedded.ErrLocked, ui.InUse, "the network belongs to a drive that is mounted: unmount that first"},
 	{localnet.ErrTakenOver, ui.Failed, "the drive was restored from its node folders to another state folder: use that one; what was not certified here is still in this one's staging folder"},
 	{control.ErrInUse, ui.InUse, ""},
