@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"os/exec"
 
 	"github.com/walfs/walfs/blobstore"
@@ -31,8 +33,12 @@ var errInterrupted = ui.Errorf(ui.Interrupted, "interrupted")
 // usagef reports that a command was called in a way that it cannot be.
 func usagef(format string, args ...any) *ui.Error { return ui.Errorf(ui.Usage, format, args...) }
 
-// noDrive reports that there is no drive in the state folder.
+// noDrive reports that there is no drive in the state folder, or none that this user may see.
 func noDrive(h home) *ui.Error {
+	if _, err := os.Lstat(h.index()); errors.Is(err, fs.ErrPermission) {
+		return ui.Errorf(ui.Failed, "state folder %s belongs to another user", h.dir).
+			WithHint("run walfs as its owner, or name another folder with --home")
+	}
 	return ui.Errorf(ui.NoDrive, "no drive in %s", h.dir).
 		WithHint("walfs mount DIR makes one; --home or WALFS_HOME names another state folder")
 }

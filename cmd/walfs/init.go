@@ -251,7 +251,7 @@ func (b birth) same(h home, o initOptions) error {
 // fund makes the network, pays play money into the wallet, makes the index, and registers
 // the anchor on the ledger. It returns the number of nodes.
 func (a *app) fund(ctx context.Context, h home, c config, b birth, k keys) (nodes int, err error) {
-	net, err := c.openNetwork(ctx, h, k, a.Logger())
+	net, err := c.makeNetwork(ctx, h, k, a.Logger())
 	if err != nil {
 		return 0, err
 	}

@@ -179,6 +179,10 @@ func (d *drive) answerSync(ctx context.Context, args syncArgs, emit func(any) er
 // resolve finds an inode by its path in the drive.
 func (d *drive) resolve(ctx context.Context, path []byte) (index.Attr, error) {
 	attr, err := d.index.Resolve(ctx, string(path))
+	if errors.Is(err, index.ErrNotExist) {
+		return attr, ui.Errorf(ui.Failed, "%s is not in the drive", ui.Clean(string(path))).
+			WithHint("walfs ls shows what is; walfs trash list what was deleted")
+	}
 	if err != nil {
 		return attr, fmt.Errorf("%s: %w", ui.Clean(string(path)), err)
 	}
