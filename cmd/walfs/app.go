@@ -79,6 +79,7 @@ func newRootCommand(a *app) *cobra.Command {
 	a.unlock.flags(flags)
 	root.AddCommand(newInitCommand(a), newMountCommand(a), newUmountCommand(a), newStatusCommand(a), newSyncCommand(a),
 		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newTrashCommand(a), newCostCommand(a), newRestoreCommand(a), newTakeoverCommand(a), newCollectCommand(a), newUsageCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCheckCommand(a), newCacheCommand(a), newLocalnetCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
+	exclusive(root, "passphrase-file", "passphrase-fd", "passphrase-command")
 	return root
 }
 

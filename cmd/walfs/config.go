@@ -232,8 +232,19 @@ func (c *config) networkFolder(h home) string {
 	return h.network()
 }
 
-// openNetwork opens the embedded network, and makes it the first time.
+// openNetwork opens the embedded network of a drive. One that is not there is never made anew: its
+// disk may just not be mounted.
 func (c *config) openNetwork(ctx context.Context, h home, k keys, log *slog.Logger) (*embedded.Network, error) {
+	dir := c.networkFolder(h)
+	if _, err := os.Stat(filepath.Join(dir, "network.json")); err != nil {
+		return nil, ui.Errorf(ui.Failed, "the folder with ledger and nodes is not there: %w", err).
+			WithHint("mount the disk that %s is on; if it is lost, walfs restore --node-dir makes the drive of node folders that are left", dir)
+	}
+	return c.makeNetwork(ctx, h, k, log)
+}
+
+// makeNetwork opens the embedded network, and makes it the first time.
+func (c *config) makeNetwork(ctx context.Context, h home, k keys, log *slog.Logger) (*embedded.Network, error) {
 	return embedded.Open(ctx, embedded.Config{
 		Dir: c.networkFolder(h), Nodes: c.Nodes, Shards: c.Shards, NodeDirs: c.NodeDirs, Keys: k.ring, Files: h.kept, Log: log,
 	})

@@ -50,7 +50,7 @@ func FuzzConfig(f *testing.F) {
 // FuzzBirth reads any journal of init.
 func FuzzBirth(f *testing.F) {
 	h := home{dir: f.TempDir()}
-	if _, err := beginBirth(h, initOptions{plain: true}); err != nil {
+	if _, err := beginBirth(h, config{}, initOptions{plain: true}); err != nil {
 		f.Fatal(err)
 	}
 	seed, err := os.ReadFile(h.birth())
@@ -62,11 +62,11 @@ func FuzzBirth(f *testing.F) {
 		if err := os.WriteFile(h.birth(), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		first, err := beginBirth(h, initOptions{})
+		first, err := beginBirth(h, config{}, initOptions{})
 		if err != nil {
 			return
 		}
-		if second, err := beginBirth(h, initOptions{plain: true}); err != nil || first.Drive != second.Drive {
+		if second, err := beginBirth(h, config{}, initOptions{plain: true}); err != nil || first.Drive != second.Drive {
 			t.Errorf("%+v, then %+v, %v", first, second, err)
 		}
 	})

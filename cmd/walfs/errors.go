@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"os/exec"
 
 	"github.com/walfs/walfs/blobstore"
@@ -29,10 +31,14 @@ const exitCodes = `Exit codes:
 var errInterrupted = ui.Errorf(ui.Interrupted, "interrupted")
 
 // usagef reports that a command was called in a way that it cannot be.
-func usagef(format string, args ...any) error { return ui.Errorf(ui.Usage, format, args...) }
+func usagef(format string, args ...any) *ui.Error { return ui.Errorf(ui.Usage, format, args...) }
 
-// noDrive reports that there is no drive in the state folder.
+// noDrive reports that there is no drive in the state folder, or none that this user may see.
 func noDrive(h home) *ui.Error {
+	if _, err := os.Lstat(h.index()); errors.Is(err, fs.ErrPermission) {
+		return ui.Errorf(ui.Failed, "state folder %s belongs to another user", h.dir).
+			WithHint("run walfs as its owner, or name another folder with --home")
+	}
 	return ui.Errorf(ui.NoDrive, "no drive in %s", h.dir).
 		WithHint("walfs mount DIR makes one; --home or WALFS_HOME names another state folder")
 }
@@ -47,6 +53,7 @@ var meanings = []struct {
 	{index.ErrNoDrive, ui.NoDrive, "walfs mount DIR makes a drive; --home or WALFS_HOME names another state folder"},
 	{index.ErrNewer, ui.Failed, "a newer walfs has used this drive: update walfs"},
 	{index.ErrCorrupt, ui.Failed, "walfs check --repair makes a new index from the network, or from a local copy, and keeps what is staged"},
+	{embedded.ErrSettings, ui.Usage, "leave --nodes and --shards out, or name another folder with --home"},
 	{embedded.ErrLocked, ui.InUse, "the network belongs to a drive that is mounted: unmount that first"},
 	{localnet.ErrTakenOver, ui.Failed, "the drive was restored from its node folders to another state folder: use that one; what was not certified here is still in this one's staging folder"},
 	{control.ErrInUse, ui.InUse, ""},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -138,7 +139,19 @@ func (h home) ours(entry fs.DirEntry) bool {
 			return true
 		}
 	}
-	return entry.Name() == "cache"
+	return entry.Name() == "cache" || name == h.staging() && holdsNoFile(name)
+}
+
+// holdsNoFile reports whether there are only folders in dir, as a restore that failed leaves its
+// staging, or no dir at all.
+func holdsNoFile(dir string) bool {
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			err = fs.ErrExist
+		}
+		return err
+	})
+	return err == nil || errors.Is(err, fs.ErrNotExist)
 }
 
 // inside reports whether dir is base or lies below it, after symbolic links.

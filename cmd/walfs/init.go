@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -9,10 +10,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
+	"github.com/walfs/walfs/blobstore/embedded"
+	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/commit"
@@ -53,7 +58,8 @@ func newInitCommand(a *app) *cobra.Command {
 				return err
 			}
 			if h.exists() && !h.begun() {
-				return ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir)
+				return ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir).
+					WithHint("%s status shows it; --home or WALFS_HOME names a folder for another one", a.self)
 			}
 			made, err := a.initDrive(cmd.Context(), h, o)
 			if err != nil {
@@ -75,13 +81,19 @@ type madeDrive struct {
 	Wallet   string `json:"wallet"`
 	Network  string `json:"network"`
 	Nodes    int    `json:"nodes"`
-	Sealed   bool   `json:"sealed"`
+	// NodeDirs are the disks that the nodes were dealt to; none when they lie in the network folder.
+	NodeDirs []string `json:"node_dirs,omitempty"`
+	Sealed   bool     `json:"sealed"`
 }
 
 func (a *app) showMade(m madeDrive) error {
 	opened := "opened by your passphrase"
 	if m.Identity != "" {
 		opened = "opened by " + m.Identity
+	}
+	places := m.Network
+	if len(m.NodeDirs) > 0 {
+		places = strings.Join(m.NodeDirs, ", ")
 	}
 	sealed := ""
 	if !m.Sealed {
@@ -90,7 +102,7 @@ func (a *app) showMade(m madeDrive) error {
 	return a.Print("made a drive on this machine\n  state    %s\n  nodes    %d, in %s\n  keys     %s and %s,\n           %s%s\n"+
 		"Copy the key files to another place: without them nobody can read the drive.\n"+
 		"Nodes and keys are on this machine only, so this is not a backup.",
-		m.Home, m.Nodes, m.Network, m.Key, m.Wallet, opened, sealed)
+		m.Home, m.Nodes, places, m.Key, m.Wallet, opened, sealed)
 }
 
 // birth is the journal of init: what must stay the same when it is begun again after a
@@ -123,15 +135,19 @@ func (a *app) initDrive(ctx context.Context, h home, o initOptions) (made madeDr
 	if err != nil {
 		return made, err
 	}
-	b, err := beginBirth(h, o)
+	recipients, err := a.recipients(ctx, h, c, o)
 	if err != nil {
 		return made, err
 	}
-	k, err := a.makeKeys(ctx, h, c, o, b)
+	b, err := beginBirth(h, c, o)
 	if err != nil {
 		return made, err
 	}
-	made = madeDrive{Drive: hex.EncodeToString(b.Drive[:]), Home: h.dir, Key: h.key(), Wallet: h.wallet(), Network: c.networkFolder(h), Sealed: !b.Plain}
+	k, err := a.makeKeys(ctx, h, c, recipients, b)
+	if err != nil {
+		return made, err
+	}
+	made = madeDrive{Drive: hex.EncodeToString(b.Drive[:]), Home: h.dir, Key: h.key(), Wallet: h.wallet(), Network: c.networkFolder(h), NodeDirs: c.NodeDirs, Sealed: !b.Plain}
 	made.Identity = c.identityFile(h)
 	if made.Nodes, err = a.fund(ctx, h, c, b, k); err != nil {
 		return made, err
@@ -142,8 +158,12 @@ func (a *app) initDrive(ctx context.Context, h home, o initOptions) (made madeDr
 	return made, syncFolder(h.dir)
 }
 
-// initConfig lays the flags over the settings and keeps them where there were none.
+// initConfig lays the flags over the settings. It refuses what no network can be made of
+// before anything is written: init goes on from what it has written.
 func (a *app) initConfig(h home, o initOptions) (config, error) {
+	if o.nodes < 0 || o.shards < 0 {
+		return config{}, usagef("--nodes and --shards cannot be negative")
+	}
 	c, err := loadConfig(h, a.getenv)
 	if err != nil {
 		return c, err
@@ -160,21 +180,48 @@ func (a *app) initConfig(h home, o initOptions) (config, error) {
 	if a.unlock.identity != "" {
 		c.Identity = absolute(a.unlock.identity)
 	}
-	if _, err := os.Lstat(h.config()); err == nil {
-		return c, c.check(h)
-	}
-	return c, errors.Join(c.check(h), saveConfig(h, c))
+	return c, errors.Join(c.check(h), c.checkNodes())
 }
 
-// beginBirth reads the journal of init or starts one.
-func beginBirth(h home, o initOptions) (birth, error) {
+// checkNodes refuses numbers and folders of nodes that a new network cannot have, and makes
+// the folders.
+func (c *config) checkNodes() error {
+	nodes, shards := cmp.Or(c.Nodes, embedded.DefaultNodes), cmp.Or(c.Shards, embedded.DefaultShards)
+	if _, err := walrus.NewGeometry(shards); err != nil {
+		return ui.Errorf(ui.Usage, "%w", err).WithHint("--shards takes at least 4; without it there are %d", embedded.DefaultShards)
+	}
+	if nodes > shards {
+		return usagef("%d nodes cannot share %d shards", nodes, shards).
+			WithHint("each node holds at least one shard: fewer --nodes, or more --shards")
+	}
+	for _, dir := range c.NodeDirs {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("folder for nodes: %w", err)
+		}
+		if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+			return fmt.Errorf("folder for nodes %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// beginBirth reads the journal of init or starts one, and keeps the settings where there were none.
+func beginBirth(h home, c config, o initOptions) (birth, error) {
 	b := birth{Plain: o.plain}
 	text, err := os.ReadFile(h.birth())
 	if err == nil {
-		return b, wrapf(json.Unmarshal(text, &b), "read %s", h.birth())
+		if err := json.Unmarshal(text, &b); err != nil {
+			return b, fmt.Errorf("read %s: %w", h.birth(), err)
+		}
+		return b, b.same(h, o)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return b, fmt.Errorf("journal of init: %w", err)
+	}
+	if _, err := os.Lstat(h.config()); errors.Is(err, fs.ErrNotExist) {
+		if err := saveConfig(h, c); err != nil {
+			return b, err
+		}
 	}
 	for _, id := range [][]byte{b.Drive[:], b.Writer[:], b.Faucet[:]} {
 		if _, err := rand.Read(id); err != nil {
@@ -188,10 +235,23 @@ func beginBirth(h home, o initOptions) (birth, error) {
 	return b, writeWhole(h.birth(), text)
 }
 
+// same refuses to end an init with other sealing than it was begun with.
+func (b birth) same(h home, o initOptions) error {
+	if b.Plain == o.plain {
+		return nil
+	}
+	way := "without"
+	if b.Plain {
+		way = "with"
+	}
+	return usagef("making a drive in %s was begun %s --plain and interrupted", h.dir, way).
+		WithHint("give the same options to end it, or name another folder with --home")
+}
+
 // fund makes the network, pays play money into the wallet, makes the index, and registers
 // the anchor on the ledger. It returns the number of nodes.
 func (a *app) fund(ctx context.Context, h home, c config, b birth, k keys) (nodes int, err error) {
-	net, err := c.openNetwork(ctx, h, k, a.Logger())
+	net, err := c.makeNetwork(ctx, h, k, a.Logger())
 	if err != nil {
 		return 0, err
 	}

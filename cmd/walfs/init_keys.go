@@ -16,11 +16,7 @@ import (
 const firstKey = 1
 
 // makeKeys makes the drive key and the wallet that are not there yet, and opens them.
-func (a *app) makeKeys(ctx context.Context, h home, c config, o initOptions, b birth) (keys, error) {
-	recipients, err := a.recipients(ctx, h, c, o)
-	if err != nil {
-		return keys{}, err
-	}
+func (a *app) makeKeys(ctx context.Context, h home, c config, recipients []seal.Recipient, b birth) (keys, error) {
 	key, err := seal.NewKey(rand.Reader)
 	if err != nil {
 		return keys{}, err

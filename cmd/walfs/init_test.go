@@ -80,11 +80,15 @@ func TestInitGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	b, err := beginBirth(h, initOptions{})
+	b, err := beginBirth(h, config{}, initOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := a.makeKeys(ctx, h, config{}, initOptions{}, b)
+	recipients, err := a.recipients(ctx, h, config{}, initOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := a.makeKeys(ctx, h, config{}, recipients, b)
 	if err != nil {
 		t.Fatal(err)
 	}

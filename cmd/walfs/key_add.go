@@ -48,8 +48,8 @@ func newKeyAddCommand(a *app) *cobra.Command {
 	flags.BoolVar(&o.ask, "new-passphrase", false, "ask for a new passphrase at the terminal")
 	o.pass.flags(flags, "new-", "the new files")
 	all := []string{"recipient", "new-passphrase", "new-passphrase-file", "new-passphrase-fd", "new-passphrase-command"}
-	cmd.MarkFlagsOneRequired(all...)
-	cmd.MarkFlagsMutuallyExclusive(all...)
+	needOne(cmd, all...)
+	exclusive(cmd, all...)
 	return cmd
 }
 

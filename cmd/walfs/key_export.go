@@ -52,8 +52,8 @@ func newKeyExportCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&o.out, "out", "", "`DIR` for copies of the key files")
 	cmd.Flags().StringVar(&o.sheet, "sheet", "", "new `FILE` for a recovery sheet; it is not locked")
-	cmd.MarkFlagsOneRequired("out", "sheet")
-	cmd.MarkFlagsMutuallyExclusive("out", "sheet")
+	needOne(cmd, "out", "sheet")
+	exclusive(cmd, "out", "sheet")
 	return cmd
 }
 

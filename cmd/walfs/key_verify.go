@@ -61,8 +61,8 @@ func newKeyVerifyCommand(a *app) *cobra.Command {
 	flags.StringVar(&o.key, "key-file", "", "`FILE` with the drive key")
 	flags.StringVar(&o.wallet, "wallet-file", "", "`FILE` with the wallet (default: wallet… beside the key file)")
 	flags.StringVar(&o.sheet, "sheet", "", "recovery sheet `FILE`")
-	cmd.MarkFlagsMutuallyExclusive("sheet", "key-file")
-	cmd.MarkFlagsMutuallyExclusive("sheet", "wallet-file")
+	exclusive(cmd, "sheet", "key-file")
+	exclusive(cmd, "sheet", "wallet-file")
 	return cmd
 }
 

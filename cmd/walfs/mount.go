@@ -145,7 +145,7 @@ func newUmountCommand(a *app) *cobra.Command {
 			return a.umount(cmd.Context(), strings.Join(args, ""), lazy)
 		},
 	}
-	cmd.Flags().BoolVarP(&lazy, "lazy", "l", false, "take the mount away although programs use it; they keep what they have open")
+	cmd.Flags().BoolVarP(&lazy, "lazy", "l", false, "take the mount away although programs use it; they keep what they have open, and umount waits for them")
 	return cmd
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -58,7 +57,10 @@ const maxPassphrase = 4096
 
 func (p *passphrase) firstLine(f *os.File) error {
 	text, err := io.ReadAll(io.LimitReader(f, maxPassphrase))
-	if err = errors.Join(err, f.Close()); err != nil {
+	if bad := f.Close(); err == nil {
+		err = bad
+	}
+	if err != nil {
 		return ui.Errorf(ui.WrongKey, "passphrase: %w", err)
 	}
 	defer clear(text)

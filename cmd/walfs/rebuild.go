@@ -77,7 +77,11 @@ func (a *app) network(ctx context.Context, h home, c config, k keys, cfg *keep.R
 
 // rebuilt tells how an index was made anew.
 func (s *showing) rebuilt(r keep.Rebuilt) error {
-	done := fmt.Sprintf("made anew from the network, generation %d of %s; what was renamed, deleted or changed in its attributes since is as it was then", r.Generation, timeOf(r.Time))
+	of := "in which nothing was stored yet"
+	if r.Generation > 0 {
+		of = fmt.Sprintf("generation %d of %s", r.Generation, timeOf(r.Time))
+	}
+	done := fmt.Sprintf("made anew from the network, %s; what was renamed, deleted or changed in its attributes since is as it was then", of)
 	if r.Backup != "" {
 		done = fmt.Sprintf("made anew from the copy %s", r.Backup)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/embedded"
+	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
@@ -77,17 +78,17 @@ func newRestoreCommand(a *app) *cobra.Command {
 	o.takeoverOptions.flags(flags)
 	flags.StringArrayVar(&o.nodeDirs, "node-dir", nil, "node folder `DIR` that is left, or a folder that holds some; may be repeated")
 	flags.StringArrayVar(&o.newNodeDirs, "new-node-dir", nil, "`DIR` for nodes whose folders are lost (default: in the state folder); several share them")
-	cmd.MarkFlagsOneRequired("network", "node-dir")
-	cmd.MarkFlagsOneRequired("key-file", "sheet", "node-dir")
-	cmd.MarkFlagsMutuallyExclusive("network", "node-dir")
-	cmd.MarkFlagsMutuallyExclusive("network", "new-node-dir")
-	cmd.MarkFlagsMutuallyExclusive("take-over", "read-only")
-	cmd.MarkFlagsMutuallyExclusive("take-over", "at")
+	needOne(cmd, "network", "node-dir")
+	needOne(cmd, "key-file", "sheet", "node-dir")
+	exclusive(cmd, "network", "node-dir")
+	exclusive(cmd, "network", "new-node-dir")
+	exclusive(cmd, "take-over", "read-only")
+	exclusive(cmd, "take-over", "at")
 	for _, other := range []string{"at", "read-only"} {
-		cmd.MarkFlagsMutuallyExclusive("node-dir", other) // who has only node folders has no writer to leave the drive to
+		exclusive(cmd, "node-dir", other) // who has only node folders has no writer to leave the drive to
 	}
-	cmd.MarkFlagsMutuallyExclusive("key-file", "sheet")
-	cmd.MarkFlagsMutuallyExclusive("wallet", "sheet")
+	exclusive(cmd, "key-file", "sheet")
+	exclusive(cmd, "wallet", "sheet")
 	return cmd
 }
 
@@ -107,6 +108,10 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		return r, ui.Errorf(ui.Failed, "there is a drive in %s already", h.dir).
 			WithHint("name a new folder with --home; %s takeover brings a drive that was restored before up to date", a.self)
 	}
+	if !holdsNoFile(h.staging()) {
+		return r, ui.Errorf(ui.Failed, "the drive in %s has lost its index, and has files in its staging folder that may be stored nowhere else", h.dir).
+			WithHint("%s check --repair makes the index anew and keeps them; or name a new folder with --home", a.self)
+	}
 	left, err := a.source(o)
 	if err != nil {
 		return r, err
@@ -119,7 +124,11 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		if typed, err = openSheet(o.sheet); err != nil {
 			return r, err
 		}
-	} else if o.key == "" { // before there is anything in the state folder
+	} else if o.key != "" { // before there is anything in the state folder
+		if err := a.openGiven(ctx, h, o); err != nil {
+			return r, err
+		}
+	} else {
 		if _, o.kept, err = a.survivingKeys(ctx, h, left); err != nil {
 			return r, err
 		}
@@ -132,6 +141,16 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		return r, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	begun, err := h.secrets()
+	if err != nil {
+		return r, err
+	}
+	kept := false // whether what was brought in has to stay
+	defer func() {
+		if err != nil && !kept {
+			err = errors.Join(err, h.dropSecrets(begun))
+		}
+	}()
 	c, err := a.adopt(ctx, h, o, typed)
 	if err != nil {
 		return r, err
@@ -146,13 +165,20 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		}
 	}
 	if left != nil {
+		kept = true
 		if err := errors.Join(a.adoptNodes(h, c, k, left, o), noteSurvival(h, o)); err != nil {
 			return r, err
 		}
 	}
 	report, lost, err := a.replay(ctx, h, c, k, o)
 	if err != nil {
+		kept = kept || h.missing() == nil
 		return r, err
+	}
+	if o.sheet != "" && left == nil {
+		if err := noteSurvival(h, o); err != nil {
+			return r, err
+		}
 	}
 	r = newRestored(h, report)
 	r.Problems = append(r.Problems, lost...)
@@ -169,7 +195,8 @@ func (a *app) source(o restoreOptions) (*embedded.Survivors, error) {
 		return a.findSurvivors(o)
 	}
 	if _, err := os.Stat(filepath.Join(o.network, "network.json")); err != nil {
-		return nil, ui.Errorf(ui.Failed, "no network in %s: %w", o.network, err)
+		return nil, ui.Errorf(ui.NoDrive, "no network in %s: %w", o.network, err).
+			WithHint("--network names the folder with network.json in it, %q in a state folder; --node-dir restores from node folders alone", "network")
 	}
 	return nil, nil
 }
@@ -225,6 +252,59 @@ func (a *app) copyHome(h home, o restoreOptions) error {
 	return a.copyIdentity(h)
 }
 
+// openGiven opens the keys that are named, where they are. Where nothing says what opens them,
+// the identity file beside them does, as key export left it, if it can.
+func (a *app) openGiven(ctx context.Context, h home, o restoreOptions) error {
+	p := keyPair{key: o.key, wallet: o.wallet}
+	if beside := filepath.Join(filepath.Dir(o.key), filepath.Base(h.identity())); a.unlock.file(h, config{}) == "" && !a.unlock.pass.given() {
+		ids, err := seal.ReadIdentityFile(beside, nil)
+		if err == nil {
+			_, err = openKeys(p, ids)
+		}
+		if err == nil {
+			a.unlock.identity = beside
+			return nil
+		}
+	}
+	ids, err := a.unlock.identities(ctx, a.UI, h, config{})
+	if err != nil {
+		return err
+	}
+	_, err = openKeys(p, ids)
+	return err
+}
+
+// secrets returns which of the files that restore brings in are in h.
+func (h home) secrets() (map[string]bool, error) {
+	pairs, err := h.pairs()
+	if err != nil {
+		return nil, err
+	}
+	here := make(map[string]bool)
+	names := []string{h.identity(), h.wallet()}
+	for _, p := range pairs {
+		names = append(names, p.key, p.wallet)
+	}
+	for _, name := range names {
+		if _, err := os.Lstat(name); err == nil {
+			here[name] = true
+		}
+	}
+	return here, nil
+}
+
+// dropSecrets removes what a restore that failed has brought in: the copies, and not what was
+// there before. The next try may be one with other keys.
+func (h home) dropSecrets(before map[string]bool) error {
+	now, err := h.secrets()
+	for name := range now {
+		if !before[name] {
+			err = errors.Join(err, os.Remove(name))
+		}
+	}
+	return err
+}
+
 // copyIdentity copies the identity file that was named, if one was, and uses the copy from then on.
 func (a *app) copyIdentity(h home) error {
 	from := a.unlock.identity
@@ -248,7 +328,8 @@ func copyPrivate(to, from string) error {
 	case err != nil:
 		return err
 	case string(old) != string(text):
-		return ui.Errorf(ui.Failed, "%s is there and differs from %s", to, from)
+		return ui.Errorf(ui.Failed, "%s is there and differs from %s", to, from).
+			WithHint("restore to a new folder with --home; what is in this one may be the only copy")
 	}
 	return nil
 }

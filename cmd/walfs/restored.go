@@ -136,7 +136,9 @@ func ago(t time.Time) string {
 	switch {
 	case d < 0:
 		return "at " + t.Format(time.RFC3339)
-	case d < time.Minute:
+	case d < 2*time.Second:
+		return "just now"
+	case d < 2*time.Minute:
 		return fmt.Sprintf("%d seconds ago", d/time.Second)
 	case d < 2*time.Hour:
 		return fmt.Sprintf("%d minutes ago", d/time.Minute)

@@ -326,7 +326,7 @@ func (a *app) showStatus(s status) error {
 		row("sealed", "no: %s", openToAll)
 	}
 	row("dirty", "%s", ui.Size(s.DirtyBytes))
-	row("staged", "%s, safe on this machine; %d files wait", ui.Size(s.StagedBytes), s.PendingJobs)
+	row("staged", "%s, safe on this machine; %s", ui.Size(s.StagedBytes), waiting(s.PendingJobs))
 	row("storing", "%s in %s under way", ui.Size(s.StoringBytes), blobs(s.Segments))
 	row("certified", "%s in %s, %s on the nodes", ui.Size(s.CertifiedBytes), blobs(s.Blobs), ui.Size(s.StoredBytes))
 	if s.GarbageBytes*garbageShare > s.StoredBytes {
@@ -351,7 +351,11 @@ func (a *app) showStatus(s status) error {
 		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
 	}
 	if s.IndexCopy != "" {
-		row("index", "copied on %s; %d copies are kept", s.IndexCopy, s.IndexCopies)
+		kept := fmt.Sprintf("%d copies are kept", s.IndexCopies)
+		if s.IndexCopies == 1 {
+			kept = "1 copy is kept"
+		}
+		row("index", "copied on %s; %s", s.IndexCopy, kept)
 	}
 	if s.KeysAtRisk {
 		row("keys", "never exported: %s key export", a.self)
@@ -361,6 +365,13 @@ func (a *app) showStatus(s status) error {
 	}
 	_, err := a.Stdout().Write([]byte(b.String()))
 	return err
+}
+
+func waiting(n int) string {
+	if n == 1 {
+		return "1 file waits"
+	}
+	return fmt.Sprintf("%d files wait", n)
 }
 
 func blobs(n int) string {

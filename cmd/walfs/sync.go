@@ -27,6 +27,7 @@ type synced struct {
 	Left      int      `json:"left"`
 	Paths     []string `json:"paths,omitempty"`
 	Reason    string   `json:"reason,omitempty"`
+	TakenOver bool     `json:"taken_over,omitempty"` // another machine writes the drive
 }
 
 func newSyncCommand(a *app) *cobra.Command {
@@ -142,6 +143,10 @@ func (s synced) err(a *app) error {
 			a.Note("and %d more", more)
 		}
 	}
+	if s.TakenOver {
+		return ui.Errorf(ui.Partial, "%s", s.Reason).
+			WithHint("this machine only reads the drive; %s takeover, when it is not mounted, makes it the writer", a.self)
+	}
 	return ui.Errorf(ui.Partial, "%s", s.Reason).WithHint("%s status shows what is wrong; what is left is staged, and goes on by itself", a.self)
 }
 
@@ -168,12 +173,16 @@ func (d *drive) answerSync(ctx context.Context, args syncArgs, emit func(any) er
 			return synced{Certified: true}, nil
 		}
 	}
-	return synced{Left: left.Count, Paths: left.Paths, Reason: left.Error()}, nil
+	return synced{Left: left.Count, Paths: left.Paths, Reason: left.Error(), TakenOver: errors.Is(err, commit.ErrTakenOver)}, nil
 }
 
 // resolve finds an inode by its path in the drive.
 func (d *drive) resolve(ctx context.Context, path []byte) (index.Attr, error) {
 	attr, err := d.index.Resolve(ctx, string(path))
+	if errors.Is(err, index.ErrNotExist) {
+		return attr, ui.Errorf(ui.Failed, "%s is not in the drive", ui.Clean(string(path))).
+			WithHint("walfs ls shows what is; walfs trash list what was deleted")
+	}
 	if err != nil {
 		return attr, fmt.Errorf("%s: %w", ui.Clean(string(path)), err)
 	}

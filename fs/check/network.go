@@ -130,7 +130,7 @@ func (c *check) anchor(ctx context.Context) error {
 	if err != nil || !wrong {
 		return err
 	}
-	return c.damaged("anchor", "", "if another machine writes the drive, walfs restore takes it back; else "+hintRebuild, "%s", what)
+	return c.damaged("anchor", "", "if another machine writes the drive, walfs takeover takes it back; else "+hintRebuild, "%s", what)
 }
 
 func (c *check) compareAnchor(mine index.AnchorState, o chain.OwnedObject) string {

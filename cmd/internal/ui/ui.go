@@ -160,6 +160,14 @@ func (u *UI) sayLines(prefix, text string) {
 	_, _ = io.WriteString(u.Stderr(), b.String())
 }
 
+// asText gives a log line in JSON the text of values that have one, and not their fields.
+func asText(_ []string, a slog.Attr) slog.Attr {
+	if text, ok := a.Value.Any().(fmt.Stringer); ok && a.Value.Kind() == slog.KindAny {
+		a.Value = slog.StringValue(text.String())
+	}
+	return a
+}
+
 // Logger returns a logger to stderr: text, or with JSON objects of type "log".
 func (u *UI) Logger() *slog.Logger {
 	level := slog.LevelWarn
@@ -171,6 +179,7 @@ func (u *UI) Logger() *slog.Logger {
 	}
 	o := &slog.HandlerOptions{Level: level}
 	if u.cfg.JSON {
+		o.ReplaceAttr = asText
 		return slog.New(slog.NewJSONHandler(u.Stderr(), o)).With("type", "log")
 	}
 	if u.err.terminal { // who watches knows the time

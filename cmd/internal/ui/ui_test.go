@@ -173,6 +173,11 @@ func TestBrokenStdout(t *testing.T) {
 	}
 }
 
+// named has a text and fields.
+type named struct{ Number int }
+
+func (n named) String() string { return fmt.Sprintf("node-%02d", n.Number) }
+
 func TestLogger(t *testing.T) {
 	for verbose, want := range []string{"w", "iw", "diw", "diw"} {
 		u, out, stderr := capture(ui.Config{Verbose: verbose, JSON: true})
@@ -192,7 +197,12 @@ func TestLogger(t *testing.T) {
 			t.Errorf("-v %d times logs %q, want %q", verbose, got, want)
 		}
 	}
-	u, _, stderr := capture(ui.Config{})
+	u, _, stderr := capture(ui.Config{JSON: true})
+	u.Logger().Warn("slot is damaged", "node", named{3})
+	if s := stderr.String(); !strings.Contains(s, `"node":"node-03"`) {
+		t.Errorf("a value with a text of its own: %q", s)
+	}
+	u, _, stderr = capture(ui.Config{})
 	u.Logger().Warn("healed", "sliver", 3)
 	if s := stderr.String(); !strings.Contains(s, "level=WARN msg=healed sliver=3") || !strings.Contains(s, "time=") {
 		t.Errorf("text log %q", s)
