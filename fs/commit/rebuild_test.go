@@ -632,7 +632,7 @@ func TestRebuildMakesRoom(t *testing.T) {
 // When staging has lost the content too, nothing is made up.
 func TestRebuildLost(t *testing.T) {
 	t.Parallel()
-	l := newLoser(t, options{})
+	l := newLoser(t, options{policy: calm})
 	l.put("a", random(1, 1000))
 	l.drain()
 	l.refuse(true)
