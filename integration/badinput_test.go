@@ -154,6 +154,7 @@ func TestOddNames(t *testing.T) {
 // TestSIGTERM in the middle of everything: the daemon ends by itself, the mount
 // is gone, and what was fsynced is there.
 func TestSIGTERM(t *testing.T) {
+	t.Parallel()
 	needTool(t, "rsync", "sqlite3")
 	d := newDrive(t)
 	w := newWriters(t, d)

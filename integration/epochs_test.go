@@ -48,6 +48,7 @@ func (d *drive) transfer(tx byte, from, to chain.Address, frost uint64) {
 // TestEpochs lets more time pass than is bought ahead, with the
 // daemon killed in between: all is renewed and can be read from the nodes.
 func TestEpochs(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	body := make([]byte, 100_000)
@@ -77,6 +78,7 @@ func TestEpochs(t *testing.T) {
 // TestExpired empties the wallet until storage ends: that is told in time, a
 // read of what is lost is EIO and does not hang, and what is here stays.
 func TestExpired(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	must(t, os.WriteFile(d.path("lost"), []byte("nowhere else"), 0o600))
@@ -127,6 +129,7 @@ func TestExpired(t *testing.T) {
 // TestStoredAnew lets storage end while the wallet is empty. Once it is filled
 // a check stores what is on this machine anew.
 func TestStoredAnew(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	content := []byte("on this machine too")

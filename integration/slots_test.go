@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,11 @@ func TestRottenSlots(t *testing.T) {
 // are healed already it only counts.
 func (d *drive) checkNamed(damaged map[string]bool) {
 	d.t.Helper()
-	s := d.status()
+	var s status
+	waitFor(d.t, 30*time.Second, "a damaged slot to be named or healed", func() bool {
+		s = d.status() // the healer looks at what a read has met a moment later
+		return slices.ContainsFunc(s.Nodes, func(n node) bool { return n.HealedSlivers+len(n.BadSlivers) > 0 })
+	})
 	named, healed := 0, 0
 	for _, nd := range s.Nodes {
 		healed += nd.HealedSlivers
@@ -63,9 +68,6 @@ func (d *drive) checkNamed(damaged map[string]bool) {
 		}
 	}
 	d.t.Logf("%d damaged slots: %d are named, %d healed", len(damaged), named, healed)
-	if named+healed == 0 {
-		d.t.Errorf("status names none of the %d damaged slots: problems are:\n%s", len(damaged), strings.Join(s.Problems, "\n"))
-	}
 }
 
 // damageSlots spoils the slots of f shards in each blob and returns the names
