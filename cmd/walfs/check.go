@@ -176,7 +176,7 @@ func (s *showing) text(f check.Finding) error {
 // run asks for a check and shows what it finds.
 func (s *showing) run(ctx context.Context, l *line, args checkArgs, paths []string) error {
 	for _, p := range paths {
-		inside, err := l.inside(ctx, p)
+		inside, err := l.existing(ctx, p)
 		if err != nil {
 			return err
 		}

@@ -69,7 +69,7 @@ func (a *app) usage(ctx context.Context, stored bool, paths []string) (err error
 	defer func() { err = errors.Join(err, l.close()) }()
 	args := usageArgs{Stored: stored}
 	for _, path := range paths {
-		inside, err := l.inside(ctx, path)
+		inside, err := l.existing(ctx, path)
 		if err != nil {
 			return err
 		}
