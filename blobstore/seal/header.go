@@ -15,13 +15,16 @@ const (
 	offZero1   = 6
 	offNumber  = 8
 	offChunk   = 12
-	offZero2   = 16
+	offGaps    = 16 // in version 2, else zero
+	offGapsLen = 24
+	offZero2   = 28
 	offSalt    = 32
 )
 
 const (
-	magic   = "WFS1"
-	version = 1
+	magic       = "WFS1"
+	version     = 1
+	versionGaps = 2 // of a segment that has gaps
 )
 
 // newHeader returns the header of a segment of suite s, which is not SuiteBest.
@@ -58,10 +61,10 @@ func (h Header) check() error {
 	if string(h[:offVersion]) != magic {
 		return fmt.Errorf("magic is %q: %w", h[:offVersion], ErrCorrupt)
 	}
-	if h[offVersion] > version {
+	if h[offVersion] > versionGaps {
 		return fmt.Errorf("version %d: %w", h[offVersion], ErrVersion)
 	}
-	if h[offVersion] != version {
+	if h[offVersion] < version {
 		return fmt.Errorf("version %d: %w", h[offVersion], ErrCorrupt)
 	}
 	if h[offSuite] > byte(SuiteChaCha) {
@@ -70,7 +73,15 @@ func (h Header) check() error {
 	if n := binary.LittleEndian.Uint32(h[offChunk:]); n != ChunkSize {
 		return fmt.Errorf("chunk size %d: %w", n, ErrCorrupt)
 	}
-	if h != newHeader(h.Suite(), h.KeyNumber(), h.salt()) {
+	want := newHeader(h.Suite(), h.KeyNumber(), h.salt())
+	if h.Gapped() {
+		pos, n := h.gapList()
+		if pos < 0 || n > maxGapList || pos == 0 && n == 0 {
+			return fmt.Errorf("list of %d bytes of gaps at %d: %w", n, pos, ErrCorrupt)
+		}
+		want.setGapList(pos, n)
+	}
+	if h != want {
 		return fmt.Errorf("reserved bytes are not zero: %w", ErrCorrupt)
 	}
 	return nil

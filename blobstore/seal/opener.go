@@ -16,15 +16,33 @@ import (
 // with an error, and io.EOF with all of them is no error.
 type Source func(ctx context.Context, p []byte, off int64) (int, error)
 
-// batchChunks is how many chunks one call of a Source fetches at most: a
-// megabyte, which is also the longest read of the kernel.
-const batchChunks = 16
+// batchChunks is how many chunks one call of a Source fetches at most: those that
+// a megabyte touches, the longest read of the kernel, wherever it begins.
+const batchChunks = 17
 
-// buffers holds the sealed bytes of a batch while they are opened.
-var buffers = sync.Pool{New: func() any {
-	b := make([]byte, batchChunks*(ChunkSize+Overhead))
+// fewChunks is how many chunks a range of 128 KiB touches at most, which is how the
+// kernel reads unless it was told otherwise.
+const fewChunks = 3
+
+// buffers holds the sealed bytes of a batch while they are opened, fewBuffers those of a
+// short one.
+var (
+	buffers    = sync.Pool{New: func() any { return newBuffer(batchChunks) }}
+	fewBuffers = sync.Pool{New: func() any { return newBuffer(fewChunks) }}
+)
+
+func newBuffer(chunks int) *[]byte {
+	b := make([]byte, chunks*(ChunkSize+Overhead))
 	return &b
-}}
+}
+
+// buffersFor returns where to take a buffer for the chunks of n bytes at off.
+func buffersFor(off int64, n int) *sync.Pool {
+	if (off+int64(n)-1)/ChunkSize-off/ChunkSize < fewChunks {
+		return &fewBuffers
+	}
+	return &buffers
+}
 
 // Opener reads ranges of one segment. It is safe for concurrent use.
 type Opener struct {
@@ -35,6 +53,8 @@ type Opener struct {
 
 	// ended is set once the last chunk was opened, which proves the size.
 	ended atomic.Bool
+
+	gaps atomic.Pointer[[]Gap] // nil: not read yet
 }
 
 // Open returns an Opener for the segment that starts with h and is sealedSize
@@ -61,6 +81,9 @@ func OpenSegment(key Key, h Header, sealedSize int64) (*Opener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
+	if err := h.checkGapList(plain); err != nil {
+		return nil, fmt.Errorf("open segment: %w", err)
+	}
 	o := &Opener{header: h, plain: plain, chunks: chunksOf(plain)}
 	if s := h.Suite(); s != SuitePlain {
 		o.aead = newAEAD(s, key)
@@ -76,18 +99,24 @@ func (o *Opener) PlainSize() int64 { return o.plain }
 // with io.ReaderAt an error comes with fewer than len(p) bytes; the n bytes
 // before it are good. Past the end the error is io.EOF, and only after the last
 // chunk was checked, so that a segment cut short is never taken for a whole one.
-// Damage gives an error that is ErrCorrupt.
+// Damage gives an error that is ErrCorrupt, and a gap one that is ErrGap.
 func (o *Opener) ReadAt(ctx context.Context, src Source, p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read segment: offset %d is negative", off)
 	}
 	want := p[:max(0, min(int64(len(p)), o.plain-off))]
-	var n int
-	var err error
-	if o.aead == nil {
-		n, err = readFull(ctx, src, want, HeaderSize+off)
-	} else {
-		n, err = o.open(ctx, src, want, off)
+	gap := false
+	if o.header.Gapped() && len(want) > 0 {
+		good, err := o.beforeGap(ctx, src, len(want), off)
+		if err != nil {
+			return 0, err
+		}
+		gap = good < len(want)
+		want = want[:good]
+	}
+	n, err := o.readInside(ctx, src, want, off)
+	if err == nil && gap {
+		return n, fmt.Errorf("at %d: %w", off+int64(n), ErrGap)
 	}
 	if err == nil && n < len(p) {
 		if err = o.proveEnd(ctx, src); err == nil {
@@ -97,10 +126,19 @@ func (o *Opener) ReadAt(ctx context.Context, src Source, p []byte, off int64) (i
 	return n, err
 }
 
+// readInside fills p, which lies inside the plaintext, also from gaps.
+func (o *Opener) readInside(ctx context.Context, src Source, p []byte, off int64) (int, error) {
+	if o.aead == nil {
+		return readFull(ctx, src, p, HeaderSize+off)
+	}
+	return o.open(ctx, src, p, off)
+}
+
 // open fills p, which lies inside the plaintext, batch by batch.
 func (o *Opener) open(ctx context.Context, src Source, p []byte, off int64) (int, error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	pool := buffersFor(off, len(p))
+	buf := pool.Get().(*[]byte)
+	defer pool.Put(buf)
 	done := 0
 	for done < len(p) {
 		pos := off + int64(done)
@@ -169,8 +207,8 @@ func (o *Opener) proveEnd(ctx context.Context, src Source) error {
 	if o.aead == nil || o.ended.Load() {
 		return nil
 	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := fewBuffers.Get().(*[]byte)
+	defer fewBuffers.Put(buf)
 	last := o.chunks - 1
 	_, err := o.openBatch(ctx, src, (*buf)[:0], nil, last*ChunkSize, last, last)
 	return err

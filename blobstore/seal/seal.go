@@ -9,12 +9,14 @@
 //
 //	off len field
 //	  0   4 magic "WFS1"
-//	  4   1 version 1
+//	  4   1 version: 1, or 2 with gaps
 //	  5   1 suite: 0 plain, 1 AES-256-GCM, 2 XChaCha20-Poly1305
 //	  6   2 zero
 //	  8   4 number of the drive key
 //	 12   4 chunk size, 65536
-//	 16  16 zero
+//	 16   8 version 2: position of the list of gaps in the plaintext, else zero
+//	 24   4 version 2: its length in bytes, else zero
+//	 28   4 zero
 //	 32  32 salt
 //	 64  .. chunks: each 65536 plaintext bytes, the last 1 to 65536, and a tag of
 //	        16 bytes; an empty plaintext has one empty chunk
@@ -27,6 +29,12 @@
 // out of place or of another segment, a cut and a changed header are all
 // caught. A salt is random and belongs to one segment: what was sealed is never
 // sealed again under the same salt.
+//
+// A gap is a range of the plaintext whose content was lost before it was stored.
+// No Opener gives it away. The list of them stands in one of them: for each, in
+// ascending order, the bytes between the end of the one before and it, and its
+// length, as unsigned varints. A length of 0 says that there is no list: all
+// below its position counts as a gap.
 //
 // A plain segment has suite 0, no tags, and zero in the places of key number
 // and salt. Nothing in it is checked here: the blob ID does that.

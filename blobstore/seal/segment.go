@@ -16,6 +16,9 @@ import (
 type Options struct {
 	Rand  io.Reader // source of the salt; nil: crypto/rand
 	Suite Suite
+	// Gaps are ranges of the plaintext of which nothing is known. They become
+	// part of what is sealed, and Seal writes into them. nil: there are none.
+	Gaps []Gap
 }
 
 // Seal returns plain sealed under the current drive key, header included, in a
@@ -27,6 +30,9 @@ func (k *Keyring) Seal(plain []byte, o Options) ([]byte, error) {
 	}
 	if suite == SuitePlain {
 		h := newHeader(suite, 0, [32]byte{})
+		if err := putGaps(&h, plain, o.Gaps); err != nil {
+			return nil, fmt.Errorf("seal: %w", err)
+		}
 		return append(append(make([]byte, 0, HeaderSize+len(plain)), h[:]...), plain...), nil
 	}
 	if chunksOf(int64(len(plain))) > maxChunks {
@@ -40,6 +46,9 @@ func (k *Keyring) Seal(plain []byte, o Options) ([]byte, error) {
 		return nil, fmt.Errorf("seal: %w", ErrUnknownKey)
 	}
 	h := newHeader(suite, k.Current(), salt)
+	if err := putGaps(&h, plain, o.Gaps); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
 	key, err := k.SegmentKey(h)
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)

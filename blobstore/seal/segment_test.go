@@ -82,6 +82,13 @@ type vectors struct {
 		SHA256     string `json:"sha256"`
 		Sealed     string `json:"sealed"`
 	} `json:"cases"`
+	Gapped []struct {
+		Suite  int        `json:"suite"`
+		Size   int        `json:"size"`
+		Gaps   [][2]int64 `json:"gaps"`
+		Header string     `json:"header"`
+		SHA256 string     `json:"sha256"`
+	} `json:"gapped"`
 }
 
 func readVectors(t *testing.T) (v vectors, ring *seal.Keyring, salt []byte) {
@@ -337,7 +344,7 @@ func TestWrongKey(t *testing.T) {
 
 func TestVersionToCome(t *testing.T) {
 	sealed := mustSeal(t, testRing(t), nil, seal.Options{})
-	sealed[4] = 2
+	sealed[4] = 3
 	if _, err := seal.ParseHeader(sealed); !errors.Is(err, seal.ErrVersion) {
 		t.Errorf("ParseHeader: %v, want ErrVersion", err)
 	}
@@ -457,6 +464,7 @@ func FuzzOpen(f *testing.F) {
 			f.Add(mustSeal(f, ring, pattern(size), seal.Options{Suite: suite}), int64(0), uint16(10))
 		}
 	}
+	f.Add(mustSeal(f, ring, pattern(300), seal.Options{Suite: seal.SuitePlain, Gaps: []seal.Gap{{Pos: 3, Len: 100}, {Pos: 200, Len: 1}}}), int64(0), uint16(300))
 	f.Fuzz(func(t *testing.T, sealed []byte, off int64, length uint16) {
 		h, err := seal.ParseHeader(sealed)
 		if err != nil {

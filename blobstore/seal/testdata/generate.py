@@ -39,10 +39,34 @@ def seal_chunk(suite, key, tail, plain, header):
     return ChaCha20Poly1305(hchacha(key, nonce[:16])).encrypt(bytes(4) + nonce[16:], plain, header)
 
 
-def seal(suite, number, drive, salt, plain):
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def with_gaps(plain, gaps):
+    """Returns plaintext and header fields of a segment whose longest gap has room for the list, or else says that all up to the last is one."""
+    plain, rows, end = bytearray(plain), b"", 0
+    for pos, length in gaps:
+        plain[pos:pos + length] = bytes(length)
+        rows, end = rows + varint(pos - end) + varint(length), pos + length
+    at, room = max(gaps, key=lambda g: g[1])
+    if len(rows) > room:
+        return bytes(plain), struct.pack("<QII", end, 0, 0)
+    plain[at:at + len(rows)] = rows
+    return bytes(plain), struct.pack("<QII", at, len(rows), 0)
+
+
+def seal(suite, number, drive, salt, plain, gaps=None):
+    version, fields = 1, bytes(16)
+    if gaps:
+        version = 2
+        plain, fields = with_gaps(plain, gaps)
     if suite == 0:
-        return b"WFS1" + bytes([1, 0, 0, 0]) + struct.pack("<II", 0, CHUNK) + bytes(48) + plain
-    header = b"WFS1" + bytes([1, suite, 0, 0]) + struct.pack("<II", number, CHUNK) + bytes(16) + salt
+        return b"WFS1" + bytes([version, 0, 0, 0]) + struct.pack("<II", 0, CHUNK) + fields + bytes(32) + plain
+    header = b"WFS1" + bytes([version, suite, 0, 0]) + struct.pack("<II", number, CHUNK) + fields + salt
     key = hkdf(hkdf(drive, None, b"content"), salt, b"walfs segment v1")
     parts = [plain[i:i + CHUNK] for i in range(0, len(plain), CHUNK)] or [b""]
     out = header
@@ -63,9 +87,15 @@ def main():
             if size <= 11:
                 case["sealed"] = sealed.hex()
             cases.append(case)
+    gapped = []
+    for suite in (0, 1, 2):
+        for size, gaps in ((200000, [[100, 50], [70000, 1000], [150000, 20]]), (300, [[40, 200]]), (11, [[2, 1], [5, 1]])):
+            sealed = seal(suite, number, drive, salt, bytes(i * 7 % 251 for i in range(size)), gaps)
+            gapped.append({"suite": suite, "size": size, "gaps": gaps, "header": sealed[:64].hex(),
+                           "sha256": hashlib.sha256(sealed).hexdigest()})
     doc = {"drive_key": drive.hex(), "key_number": number, "salt": salt.hex(),
            "derived": {label: hkdf(drive, None, label.encode()).hex() for label in ("content", "index", "anchor")},
-           "cases": cases}
+           "cases": cases, "gapped": gapped}
     with open("segments.json", "w") as f:
         json.dump(doc, f, indent=1)
         f.write("\n")
