@@ -76,7 +76,7 @@ func (e *Encoded) Release() {
 	e.arena = nil
 }
 
-// Slot is a sliver fresh from Encode or RecoverSlot: its bytes, its Merkle
+// Slot is a sliver fresh from Encode, RecoverSlot or VerifySlot: its bytes, its Merkle
 // root, and a checksum taken of the very bytes that were hashed. Nobody else
 // makes Slots, so whoever gets one may check the CRC of the bytes it writes and compare the
 // root with the metadata instead of hashing again.

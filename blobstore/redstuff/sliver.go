@@ -53,6 +53,17 @@ func (c *Codec) Verify(md *Metadata, id walrus.SliverID, data []byte) error {
 	return nil
 }
 
+// VerifySlot is Verify for a sliver that came from elsewhere and is to be stored.
+// The Slot refers to data, which must not change while it is in use.
+func (c *Codec) VerifySlot(md *Metadata, id walrus.SliverID, data []byte) (Slot, error) {
+	crc := checksum(data) // before the hash: bytes that change in between are then noticed by whoever writes them
+	if err := c.Verify(md, id, data); err != nil {
+		return Slot{}, err
+	}
+	index := int(id.Index)
+	return Slot{axis: id.Axis, index: index, data: data, root: md.hash(id.Axis, index), crc: crc}, nil
+}
+
 // checkSliver checks everything but the hash, and returns the symbol size.
 func (c *Codec) checkSliver(md *Metadata, id walrus.SliverID, data []byte) (int, error) {
 	size, err := md.check(c.g)
