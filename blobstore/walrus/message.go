@@ -15,6 +15,7 @@ const (
 	intentProofOfPossession = 0
 	intentConfirmation      = 1
 	intentInvalidBlob       = 2
+	intentSyncShard         = 3
 
 	intentVersion = 0
 	intentApp     = 3
@@ -95,4 +96,46 @@ func InvalidBlobMessage(epoch Epoch, blob BlobID) []byte {
 // it holds the secret of its public key. Address is the account that registers it.
 func ProofOfPossessionMessage(epoch Epoch, address [32]byte, key [48]byte) []byte {
 	return append(append(header(intentProofOfPossession, epoch), address[:]...), key[:]...)
+}
+
+// SyncShard asks a node for the slivers of a shard, which has come to another one.
+type SyncShard struct {
+	Shard uint16
+	Axis  Axis
+	Start BlobID // the first one wanted
+	Count uint64 // slivers, at most
+	Epoch Epoch
+}
+
+// syncShardSize is the length of the body: variant, shard, axis, blob, count, epoch.
+const syncShardSize = 1 + 2 + 1 + 32 + 8 + 4
+
+// SyncShardMessage returns the 55 bytes that a node signs to ask for a shard that is its own.
+func SyncShardMessage(r SyncShard) []byte {
+	b := append(header(intentSyncShard, r.Epoch), 0) // the only variant
+	b = binary.LittleEndian.AppendUint16(b, r.Shard)
+	b = append(append(b, byte(r.Axis)), r.Start[:]...)
+	b = binary.LittleEndian.AppendUint64(b, r.Count)
+	return binary.LittleEndian.AppendUint32(b, uint32(r.Epoch))
+}
+
+// ParseSyncShard is the inverse of SyncShardMessage. It returns ErrMessage for
+// any other bytes.
+func ParseSyncShard(msg []byte) (r SyncShard, err error) {
+	epoch, err := parseHeader(msg)
+	if err != nil {
+		return r, err
+	}
+	body := msg[headerSize:]
+	if msg[0] != intentSyncShard || len(body) != syncShardSize || body[0] != 0 || body[3] > byte(Secondary) {
+		return r, fmt.Errorf("request for a shard: %w", ErrMessage)
+	}
+	r.Shard, r.Axis = binary.LittleEndian.Uint16(body[1:]), Axis(body[3])
+	rest := body[4:]
+	rest = rest[copy(r.Start[:], rest):]
+	r.Count, r.Epoch = binary.LittleEndian.Uint64(rest), Epoch(binary.LittleEndian.Uint32(rest[8:]))
+	if r.Epoch != epoch {
+		return r, fmt.Errorf("request for a shard of epoch %d in a message of epoch %d: %w", r.Epoch, epoch, ErrMessage)
+	}
+	return r, nil
 }

@@ -37,13 +37,39 @@ func TestMessages(t *testing.T) {
 				t.Fatal(err)
 			}
 			got = walrus.ProofOfPossessionMessage(m.Epoch, address, [48]byte(unhex(t, m.PublicKeyHex)))
+		case "sync shard":
+			want := walrus.SyncShard{Shard: m.ShardIndex, Start: walrus.BlobID(unhex(t, m.StartingBlobIDHex)), Count: m.SliverCount, Epoch: m.Epoch}
+			got = walrus.SyncShardMessage(want)
+			if r, err := walrus.ParseSyncShard(got); r != want || err != nil {
+				t.Errorf("%s: parsed %+v, %v", m.Name, r, err)
+			}
 		default:
 			continue
 		}
 		made++
 		same(t, m.Name, hex.EncodeToString(got), m.Hex)
 	}
-	same(t, "messages made", made, 5)
+	same(t, "messages made", made, 6)
+}
+
+func TestParseSyncShardRefuses(t *testing.T) {
+	good := walrus.SyncShardMessage(walrus.SyncShard{Shard: 3, Axis: walrus.Secondary, Start: walrus.BlobID{1}, Count: 9, Epoch: 7})
+	if _, err := walrus.ParseSyncShard(good); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(at int, to byte) []byte {
+		b := bytes.Clone(good)
+		b[at] = to
+		return b
+	}
+	for name, msg := range map[string][]byte{
+		"nothing": nil, "type": edit(0, 1), "version": edit(1, 1), "application": edit(2, 0), "variant": edit(7, 1), "axis": edit(10, 2),
+		"other epoch": edit(3, 8), "too long": append(bytes.Clone(good), 0), "too short": good[:len(good)-1],
+	} {
+		if r, err := walrus.ParseSyncShard(msg); !errors.Is(err, walrus.ErrMessage) {
+			t.Errorf("%s: parsed %+v, %v", name, r, err)
+		}
+	}
 }
 
 func TestParseConfirmationRefuses(t *testing.T) {

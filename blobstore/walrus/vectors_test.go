@@ -16,6 +16,9 @@ type messages struct {
 		Epoch                         walrus.Epoch
 		BlobIDHex, BlobID, ObjectID   string
 		SuiAddress, PublicKeyHex, Hex string
+		ShardIndex                    uint16
+		StartingBlobIDHex             string
+		SliverCount                   uint64
 	}
 	BLS struct {
 		Keys       []struct{ SecretHex, PublicHex string }
