@@ -27,15 +27,18 @@
 // # Budget and order
 //
 // A file counts with its length rounded up to 4 KiB, from before its first byte
-// is written until it is removed, so the files never outgrow the budget. New
-// slivers enter on probation; one that is asked for again is protected. The
-// slivers that rested longest on probation are evicted first, so that one read
-// through a large file does not push out what is used daily. The times of the
-// files keep the order across restarts. The few slivers loaded last are also held
-// in memory, for readers that take a sliver in many small steps.
+// is written until it is removed, so the files never outgrow the budget. Others
+// can keep bytes under the same budget, see Config.Held and Hold; slivers have a
+// half of it for themselves. New slivers enter on probation; one that is asked for
+// again is protected. The slivers that rested longest on probation are evicted
+// first, so that one read through a large file does not push out what is used
+// daily. The file "order", written by Close, keeps that order across restarts;
+// after a crash it is that of the files' times. The few slivers loaded last are also
+// held in memory, for readers that take a sliver in many small steps.
 //
-// A full disk is never an error of a reader: the bytes are returned and not
-// kept. Two processes must not open one folder at a time.
+// On a disk that is full down to MinFree slivers give way, the oldest first, and
+// nothing more is kept. That is never an error of a reader: the bytes are
+// returned. Two processes must not open one folder at a time.
 package cache
 
 import (
@@ -62,6 +65,10 @@ const DefaultMemory = 16 << 20
 // for the staging folder and everybody else.
 const DefaultMinFree = 256 << 20
 
+// writeParallel is how many files are written at a time: more only wait for each
+// other in the file system.
+const writeParallel = 2
+
 // metadataAxis stands in names of files for the metadata of a blob, which has
 // no axis.
 const metadataAxis walrus.Axis = 2
@@ -79,6 +86,12 @@ type Config struct {
 	Memory  int64  // bytes of slivers just read to keep in memory; 0: DefaultMemory, negative: none
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
+	// Held returns how many bytes others keep under the budget beside what they
+	// have asked for with Hold; nil: none. It must not block.
+	Held func() int64
+	// Short is told when a sliver is not kept because others hold too much, or
+	// the disk is too full; nil: nobody is. It must not block.
+	Short func()
 }
 
 // Stats counts since Open. Hits and Misses count calls of Get; a call that waits
@@ -94,20 +107,28 @@ type Cache struct {
 	log     *slog.Logger
 	now     func() time.Time
 	minFree int64
+	others  func() int64
+	short   func()
 
 	// work counts fills and writes, which Close waits for. It grows only under
 	// mu while closed is false.
 	work sync.WaitGroup
 
-	// mu guards the fields below and the names in the folder: a file is renamed
-	// into place and removed under mu, so that names and lists always agree.
+	writers   chan struct{} // a token for each file that is being written
+	unwritten backlog
+
+	// mu guards the fields below. No call of the file system is made under it. Names
+	// and lists agree but for what is busy, which nobody else touches.
 	mu      sync.Mutex
 	closed  bool
 	lists   segments
 	memory  memory
 	budget  int64
-	used    int64 // files, files that are being written, and stuck ones
-	writing map[walrus.SliverID]bool
+	holding int64                    // by Hold, until Settle
+	refused int64                    // bytes that were not kept since Wanted because others hold too much
+	used    int64                    // files, files that are being written, and stuck ones
+	leaving int64                    // those of used that are being removed
+	busy    map[walrus.SliverID]bool // being written or removed
 	flights map[walrus.SliverID]*flight
 	era     uint64 // counts Clear: a write begun before it is dropped
 	failing bool   // the last write failed, which was logged
@@ -129,9 +150,12 @@ func Open(cfg Config) (*Cache, error) {
 		log:     cfg.Log,
 		now:     cfg.Now,
 		minFree: cfg.MinFree,
+		others:  cfg.Held,
+		short:   cfg.Short,
 		budget:  max(0, cfg.Budget),
 		memory:  memory{limit: cfg.Memory, latest: list.New()},
-		writing: make(map[walrus.SliverID]bool),
+		writers: make(chan struct{}, writeParallel),
+		busy:    make(map[walrus.SliverID]bool),
 		flights: make(map[walrus.SliverID]*flight),
 	}
 	c.lists.init()
@@ -140,6 +164,12 @@ func Open(cfg Config) (*Cache, error) {
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.others == nil {
+		c.others = func() int64 { return 0 }
+	}
+	if c.short == nil {
+		c.short = func() {}
 	}
 	if c.minFree == 0 {
 		c.minFree = DefaultMinFree
@@ -233,6 +263,9 @@ func (c *Cache) Close() error {
 	}
 	c.mu.Unlock()
 	c.work.Wait()
+	if err := c.saveOrder(); err != nil {
+		c.log.Warn("order of cached slivers is not kept", "err", err)
+	}
 	return c.root.Close()
 }
 

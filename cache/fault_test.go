@@ -221,13 +221,8 @@ func TestFloorOfFreeSpace(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if c.Has(sliverID(50)) || c.Has(sliverID(51)) || c.Stats().Evicted != 0 {
-		t.Errorf("below the floor: added %v %v, evicted %d", c.Has(sliverID(50)), c.Has(sliverID(51)), c.Stats().Evicted)
-	}
-	for i := range 10 {
-		if !c.Has(sliverID(i)) {
-			t.Errorf("sliver %d, cached before, is gone", i)
-		}
+	if c.Has(sliverID(50)) || c.Has(sliverID(51)) || c.Used() != 0 {
+		t.Errorf("below the floor: added %v %v, %d bytes have not given way", c.Has(sliverID(50)), c.Has(sliverID(51)), c.Used())
 	}
 }
 

@@ -40,7 +40,9 @@ func (c *Cache) join(ctx context.Context, id walrus.SliverID, fill func(context.
 // that, so that nobody waits for the disk; who comes meanwhile gets them too.
 func (c *Cache) fly(ctx context.Context, id walrus.SliverID, f *flight, fill func(context.Context) ([]byte, error)) {
 	defer f.cancel()
-	f.data, f.err = fill(ctx)
+	if f.err = c.unwritten.wait(ctx); f.err == nil {
+		f.data, f.err = fill(ctx)
+	}
 	if f.err != nil && ctx.Err() != nil {
 		f.err = ErrClosed // or all have given up, and nobody reads it
 	}
@@ -49,6 +51,8 @@ func (c *Cache) fly(ctx context.Context, id walrus.SliverID, f *flight, fill fun
 		close(f.done)
 		return
 	}
+	c.unwritten.add(len(f.data))
+	defer c.unwritten.add(-len(f.data))
 	close(f.done)
 	_ = c.store(id, f.data) // logged there; the reader has its bytes
 	c.land(id, f)

@@ -58,3 +58,17 @@ func FuzzParseName(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseOrder gives each file its right checksum, so that the other checks come into play.
+func FuzzParseOrder(f *testing.F) {
+	head := append([]byte(orderMagic), orderVersion, 0, 0, 0)
+	entry := append(bytes.Repeat([]byte{7}, 32), 1, 1, 0, 0, 9, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0)
+	f.Add(head)
+	f.Add(append(bytes.Clone(head), entry...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		order, ok := parseOrder(binary.LittleEndian.AppendUint32(bytes.Clone(b), crc32.Checksum(b, castagnoli)))
+		if ok && len(order)*orderEntry > len(b)-orderHeader {
+			t.Errorf("%d slivers in %d bytes", len(order), len(b))
+		}
+	})
+}

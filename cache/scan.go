@@ -27,10 +27,21 @@ func (c *Cache) scan() error {
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *entry) int { return a.touched.Compare(b.touched) })
+	order := c.takeOrder()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range found {
+		if before, ok := order[e.id]; ok && before.used.After(e.used) {
+			e.used = before.used
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *entry) int { return a.used.Compare(b.used) })
 	for _, e := range found {
 		c.lists.add(e)
 		c.used += e.size
+		if order[e.id].protected {
+			c.lists.use(e, c.limit())
+		}
 	}
 	for c.evict(evictStep) {
 	}
@@ -54,5 +65,5 @@ func (c *Cache) adopt(dir string, f fs.DirEntry) *entry {
 	if err != nil {
 		return nil
 	}
-	return &entry{id: id, size: cost(st.Size()), touched: st.ModTime()}
+	return &entry{id: id, size: cost(st.Size()), touched: st.ModTime(), used: st.ModTime()}
 }

@@ -17,6 +17,7 @@ type entry struct {
 	id        walrus.SliverID
 	size      int64     // as counted against the budget
 	touched   time.Time // the file's time, which may lag behind its last use
+	used      time.Time // when it was asked for last, or came
 	protected bool
 	place     *list.Element
 

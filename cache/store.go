@@ -20,25 +20,35 @@ const touchEvery = 10 * time.Minute
 var errNoRoom = errors.New("file system is nearly full")
 
 // find returns the entry of id, or nil, and its bytes if they are in memory.
-func (c *Cache) find(id walrus.SliverID) (*entry, []byte) {
+func (c *Cache) find(id walrus.SliverID) (e *entry, data []byte) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.lists.get(id)
-	if e == nil || c.closed {
-		return nil, nil
+	if !c.closed {
+		e = c.lists.get(id)
 	}
-	data := c.memory.get(e)
-	if data != nil {
-		c.hit(e)
+	stale := false
+	if e != nil {
+		if data = c.memory.get(e); data != nil {
+			stale = c.hit(e)
+		}
+	}
+	c.mu.Unlock()
+	if stale {
+		c.touch(id)
 	}
 	return e, data
 }
 
-// hit counts and notes that e was asked for. The caller holds mu.
-func (c *Cache) hit(e *entry) {
+// hit counts and notes that e was asked for, and reports whether the time of
+// its file is to be renewed. The caller holds mu.
+func (c *Cache) hit(e *entry) (stale bool) {
 	c.stats.Hits++
-	c.lists.use(e, c.budget)
-	c.touch(e)
+	e.used = c.now()
+	c.lists.use(e, c.limit())
+	d := e.used.Sub(e.touched)
+	if stale = d < 0 || d >= touchEvery; stale {
+		e.touched = e.used
+	}
+	return stale
 }
 
 // load returns the bytes of id from memory or disk. A file that is damaged is
@@ -49,22 +59,30 @@ func (c *Cache) load(id walrus.SliverID) ([]byte, bool) {
 		return data, data != nil
 	}
 	data, err := readFile(c.root, pathOf(id))
+	stale := c.loaded(e, data, err)
+	if stale {
+		c.touch(id)
+	}
+	return data, err == nil
+}
+
+// loaded notes what reading the file of e gave, and reports whether its time is
+// to be renewed.
+func (c *Cache) loaded(e *entry, data []byte, err error) (stale bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	same := c.lists.get(id) == e // else it was evicted, or evicted and stored again
-	if err != nil {
-		if same {
-			c.lose(e, err)
-		}
-		return nil, false
-	}
-	if !same {
+	same := c.lists.get(e.id) == e // else it was evicted, or evicted and stored again
+	switch {
+	case err != nil && same:
+		c.lose(e, err)
+	case err != nil:
+	case same:
+		stale = c.hit(e)
+		c.memory.add(e, data)
+	default:
 		c.stats.Hits++
-		return data, true
 	}
-	c.hit(e)
-	c.memory.add(e, data)
-	return data, true
+	return stale
 }
 
 // lose handles an entry whose file could not be read. Only what is wrong with
@@ -83,15 +101,11 @@ func (c *Cache) lose(e *entry, err error) {
 	_ = c.remove(e) // logged there
 }
 
-// touch renews the time of e's file once in a while. The caller holds mu.
-func (c *Cache) touch(e *entry) {
+// touch renews the time of a file.
+func (c *Cache) touch(id walrus.SliverID) {
 	now := c.now()
-	if d := now.Sub(e.touched); d >= 0 && d < touchEvery {
-		return
-	}
-	e.touched = now
-	if err := c.root.Chtimes(pathOf(e.id), now, now); err != nil {
-		c.log.Debug("set time of cached sliver", "sliver", e.id, "err", err)
+	if err := c.root.Chtimes(pathOf(id), now, now); err != nil {
+		c.log.Debug("set time of cached sliver", "sliver", id, "err", err)
 	}
 }
 
@@ -101,7 +115,10 @@ func (c *Cache) store(id walrus.SliverID, data []byte) error {
 	if ok, err := c.wants(id, size); !ok {
 		return err
 	}
+	c.writers <- struct{}{}
+	defer func() { <-c.writers }()
 	if err := c.roomOnDisk(size); err != nil { // before anything is evicted for it
+		c.short()
 		return c.storeFailed(id, err)
 	}
 	era, ok, err := c.reserve(id, size)
@@ -126,7 +143,7 @@ func (c *Cache) wantsLocked(id walrus.SliverID, size int64) (bool, error) {
 	if c.closed {
 		return false, ErrClosed
 	}
-	return !c.writing[id] && c.lists.get(id) == nil && size <= c.budget, nil
+	return !c.busy[id] && c.lists.get(id) == nil && size <= c.budget, nil
 }
 
 // reserve counts size bytes for id before they are written, and evicts to make
@@ -137,34 +154,47 @@ func (c *Cache) reserve(id walrus.SliverID, size int64) (era uint64, ok bool, er
 	if ok, err := c.wantsLocked(id, size); !ok {
 		return 0, false, err
 	}
-	c.used += size
-	for c.evict(evictStep) {
+	limit := c.limit()
+	if c.used+size > limit && limit < c.budget-c.budget/2 { // others have more than their half
+		c.refused += size
+		defer c.short()
 	}
-	if c.used > c.budget { // what is left is being written
-		c.used -= size
+	if size > limit {
 		return 0, false, nil
 	}
-	c.writing[id] = true
+	c.busy[id] = true // before mu is let go to evict
 	c.work.Add(1)
+	for c.used+size > c.limit() && c.evictFor(c.used+size-c.limit(), evictStep) > 0 {
+	}
+	if c.used+size > c.limit() { // what is left is being written
+		delete(c.busy, id)
+		c.work.Done()
+		return 0, false, nil
+	}
+	c.used += size
 	return c.era, true, nil
 }
 
 // settle renames the temporary file into place, or discards it if err says that
 // it is not whole or if the cache was cleared since era.
 func (c *Cache) settle(id walrus.SliverID, tmp string, size int64, era uint64, err error) error {
+	path := tmp
+	if err == nil {
+		if err = c.root.Rename(tmp, pathOf(id)); err == nil {
+			path = pathOf(id)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.writing, id)
-	if err == nil && c.era == era {
-		err = c.root.Rename(tmp, pathOf(id))
-	}
 	if err != nil || c.era != era {
-		c.used -= size
-		c.discard(tmp, size)
+		c.discard(path, size)
+		delete(c.busy, id)
 		return err
 	}
+	delete(c.busy, id)
 	c.failing = false
-	c.lists.add(&entry{id: id, size: size, touched: c.now()})
+	now := c.now()
+	c.lists.add(&entry{id: id, size: size, touched: now, used: now})
 	for c.evict(evictStep) { // the budget may have shrunk meanwhile
 	}
 	return nil
@@ -182,8 +212,8 @@ func (c *Cache) writeTemp(id walrus.SliverID, tmp string, data []byte) error {
 	return writeFile(c.root, tmp, data)
 }
 
-// roomOnDisk returns errNoRoom if size more bytes would leave the file system
-// with less than the floor.
+// roomOnDisk makes sure that size more bytes leave the file system with the
+// floor of free space. Slivers give way to that; errNoRoom if they cannot.
 func (c *Cache) roomOnDisk(size int64) error {
 	if c.minFree < 0 {
 		return nil
@@ -192,8 +222,14 @@ func (c *Cache) roomOnDisk(size int64) error {
 	if err != nil {
 		return fmt.Errorf("free space: %w", err)
 	}
-	if free-size < c.minFree {
-		return errNoRoom
+	for lacks := c.minFree - (free - size); lacks > 0; {
+		c.mu.Lock()
+		gone := c.evictFor(lacks, evictStep)
+		c.mu.Unlock()
+		if gone == 0 {
+			return errNoRoom
+		}
+		lacks -= gone
 	}
 	return nil
 }
@@ -218,23 +254,35 @@ func (c *Cache) storeFailed(id walrus.SliverID, err error) error {
 }
 
 // discard removes a file that was not taken over, if it was made at all. If it
-// stays, its size bytes stay counted. The caller holds mu.
+// stays, its size bytes stay counted. The caller holds mu, which is let go meanwhile.
 func (c *Cache) discard(path string, size int64) {
+	c.mu.Unlock()
 	err := c.root.Remove(path)
+	if err != nil {
+		if _, gone := c.root.Lstat(path); gone != nil {
+			err = nil
+		}
+	}
+	c.mu.Lock()
 	if err == nil {
+		c.used -= size
 		return
 	}
-	if _, gone := c.root.Lstat(path); gone == nil {
-		c.used += size
-		c.log.Warn("cache file cannot be removed", "size", size, "err", err)
-	}
+	c.log.Warn("cache file cannot be removed", "size", size, "err", err)
 }
 
-// remove takes e out and removes its file. The caller holds mu.
+// remove takes e out and removes its file. The caller holds mu, which is let go
+// meanwhile: nobody who only wants to know what is here waits for the disk.
 func (c *Cache) remove(e *entry) error {
 	c.lists.drop(e)
 	c.memory.drop(e)
+	c.busy[e.id] = true
+	c.leaving += e.size
+	c.mu.Unlock()
 	err := c.root.Remove(pathOf(e.id))
+	c.mu.Lock()
+	c.leaving -= e.size
+	delete(c.busy, e.id)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		// It goes on to take room, so it goes on to count until the next Open.
 		c.log.Warn("cached sliver cannot be removed", "sliver", e.id, "size", e.size, "err", err)
@@ -244,18 +292,15 @@ func (c *Cache) remove(e *entry) error {
 	return nil
 }
 
-// evict removes up to n files while the budget is exceeded, and reports whether
-// it may have to go on. The caller holds mu.
+// evict removes up to n files while they take more than they may, and reports
+// whether it may have to go on. The caller holds mu, which is let go meanwhile.
 func (c *Cache) evict(n int) bool {
-	for ; n > 0 && c.used > c.budget; n-- {
-		e := c.lists.victim()
-		if e == nil {
+	for ; n > 0 && c.used-c.leaving > c.limit(); n-- {
+		if c.evictFor(1, evictStep) == 0 {
 			return false
 		}
-		c.stats.Evicted++
-		_ = c.remove(e) // logged there
 	}
-	return n == 0
+	return c.used-c.leaving > c.limit()
 }
 
 // free returns the bytes that this user can still write on the file system.
