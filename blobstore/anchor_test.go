@@ -114,7 +114,7 @@ func TestStaleAnchor(t *testing.T) {
 	a := newAnchor(t, w)
 	other := &chain.AnchorUpdate{Object: a.object, Version: a.version,
 		Attributes: []chain.Attribute{{Key: "generation", Value: "theirs"}}}
-	if _, err := w.net.Ledger(w.owner).Certify(t.Context(), chain.TxID{77}, nil, other); err != nil {
+	if _, err := w.ledger.Ledger.Certify(t.Context(), chain.TxID{77}, nil, other); err != nil {
 		t.Fatal(err)
 	}
 	blob := randomBlob(1, 10_000)

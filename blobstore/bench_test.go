@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -36,19 +39,31 @@ func BenchmarkPut(b *testing.B) {
 			}
 			put() // makes tables and folders
 			b.ResetTimer()
+			began := processorTime(b)
 			if parallel == 1 {
 				for b.Loop() {
 					put()
 				}
-				return
+			} else {
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						put()
+					}
+				})
 			}
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					put()
-				}
-			})
+			b.ReportMetric((processorTime(b)-began).Seconds()*1000/float64(seed.Load()-1), "cpu-ms/blob")
 		})
 	}
+}
+
+// processorTime is what this process has taken of all processors.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func BenchmarkReadAt(b *testing.B) {

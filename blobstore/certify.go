@@ -42,7 +42,7 @@ func current(cert *walrus.Certificate, now walrus.Epoch) bool {
 // Put has written the outcome down does it return: the next batch moves the
 // anchor on from the version that they wrote down.
 func (c *Client) certifyBatch(ctx context.Context, batch []*ticket) {
-	state, err := c.hear(ctx)
+	state, err := c.lately(ctx)
 	if err != nil {
 		settle(batch, err)
 		return
@@ -101,12 +101,14 @@ func (c *Client) sendBatch(ctx context.Context, batch []*ticket) {
 
 // anchor asks how the drive's anchor moves with a batch.
 func (c *Client) anchor(ctx context.Context, batch []*ticket) (*chain.AnchorUpdate, error) {
-	if c.cfg.Anchor == nil {
-		return nil, nil
+	var blobs []walrus.BlobID
+	for _, t := range batch {
+		if !t.p.o.Apart {
+			blobs = append(blobs, t.p.receipt.Blob)
+		}
 	}
-	blobs := make([]walrus.BlobID, len(batch))
-	for i, t := range batch {
-		blobs[i] = t.p.receipt.Blob
+	if c.cfg.Anchor == nil || len(blobs) == 0 {
+		return nil, nil
 	}
 	update, err := c.cfg.Anchor(ctx, blobs)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,20 @@ type QuorumError struct {
 	Nodes      []error // one per failed node
 }
 
-func (e *QuorumError) Error() string { return fmt.Sprintf("%d of %d shards answered", e.Have, e.Need) }
+// Error also tells what one of the nodes failed with, the same one as long as the same fail.
+func (e *QuorumError) Error() string {
+	text := fmt.Sprintf("%d of %d shards answered", e.Have, e.Need)
+	causes := make([]string, 0, len(e.Nodes))
+	for _, err := range e.Nodes {
+		if !errors.Is(err, context.Canceled) {
+			causes = append(causes, err.Error())
+		}
+	}
+	if len(causes) == 0 {
+		return text
+	}
+	return text + "; " + slices.Min(causes)
+}
 
 // Unwrap returns the errors of the nodes.
 func (e *QuorumError) Unwrap() []error { return e.Nodes }
@@ -197,6 +211,21 @@ func (c *Client) hear(ctx context.Context) (*chain.State, error) {
 	}
 	c.state.Store(&heard{state, time.Now()})
 	return state, nil
+}
+
+// latelyAge is how old a state may be that a Put relies on. An epoch that somebody ended before its
+// time meanwhile is noticed: nodes do not confirm for another one than theirs, nor does the ledger certify.
+const latelyAge = 10 * time.Second
+
+// lately returns a state that was heard some seconds ago, if the epoch cannot have ended by
+// itself since, or asks the ledger.
+func (c *Client) lately(ctx context.Context) (*chain.State, error) {
+	h := c.state.Load()
+	age := time.Since(h.at)
+	if age < latelyAge && h.Now.Add(age).Before(h.EpochStart.Add(h.EpochDuration)) {
+		return h.State, nil
+	}
+	return c.hear(ctx)
 }
 
 // committee returns the nodes to read from. A ledger that is away does not

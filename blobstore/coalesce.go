@@ -16,11 +16,16 @@ import (
 // certificate about 200 bytes.
 const maxBatch = 32
 
+// gatherFor is how long a batch waits for Puts that are about to come.
+const gatherFor = 100 * time.Millisecond
+
 // coalescer gathers what several Puts want of the ledger: while one batch is
-// on its way, those who come wait together for the next.
+// on its way, those who come wait together for the next, and for a moment for those who are about to come.
 type coalescer struct {
 	run  func(context.Context, []*ticket) // settles every ticket
 	wake chan struct{}
+	// coming counts the Puts that are about to come.
+	coming atomic.Int64
 
 	mu     sync.Mutex // guards the fields below
 	queue  []*ticket
@@ -54,6 +59,7 @@ func (q *coalescer) do(ctx context.Context, p *put) error {
 	if !q.push(t) {
 		return ErrClosed
 	}
+	p.arrive()
 	select {
 	case <-t.done:
 	case <-ctx.Done():
@@ -72,11 +78,30 @@ func (q *coalescer) push(t *ticket) bool {
 		return false
 	}
 	q.queue = append(q.queue, t)
+	q.rouse()
+	return true
+}
+
+func (q *coalescer) rouse() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return true
+}
+
+// announce says that p is about to come to q, until it arrives there or ends.
+func (p *put) announce(q *coalescer) {
+	p.arrive()
+	q.coming.Add(1)
+	p.arrived = func() { q.coming.Add(-1); q.rouse() }
+}
+
+// arrive takes an announcement back, if there is one.
+func (p *put) arrive() {
+	if p.arrived != nil {
+		p.arrived()
+		p.arrived = nil
+	}
 }
 
 // take returns the next batch, empty if nobody waits.
@@ -107,10 +132,33 @@ func (q *coalescer) loop(ctx context.Context) {
 			}
 			return
 		}
+		q.gather(ctx)
 		for batch := q.take(); len(batch) > 0; batch = q.take() {
 			q.run(ctx, batch)
 		}
 	}
+}
+
+// gather waits until all who are about to come have come, but not for long: who stores
+// alone does not wait at all.
+func (q *coalescer) gather(ctx context.Context) {
+	timer := time.NewTimer(gatherFor)
+	defer timer.Stop()
+	for q.coming.Load() > 0 && q.length() < maxBatch {
+		select {
+		case <-q.wake:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (q *coalescer) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.queue)
 }
 
 // settle ends the wait of the given tickets.

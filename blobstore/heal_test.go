@@ -81,7 +81,7 @@ func (w *world) until(h *blobstore.Healer, i int, want blobstore.HealState) blob
 	w.t.Helper()
 	name := w.node(i)
 	var last blobstore.NodeHealing
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		all, _ := h.Status()
 		for _, n := range all {
 			if n.Node != name {
@@ -338,7 +338,7 @@ func TestHealPassesTheLost(t *testing.T) {
 	}
 	h, _ := w.running()
 	w.start(0)
-	for deadline := time.Now().Add(20 * time.Second); w.net.Nodes()[0].Lacking > len(lost); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); w.net.Nodes()[0].Lacking > len(lost); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("node lacks %d blobs, of which %d are lost", w.net.Nodes()[0].Lacking, len(lost))
 		}
@@ -413,7 +413,7 @@ func TestHealRotFoundByRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.reads(s.Receipt, s.blob)
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 			if n := w.until(h, i, blobstore.Healthy); n.Traffic.Slivers > 0 || time.Now().After(deadline) {
 				break
 			}

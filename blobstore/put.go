@@ -7,13 +7,20 @@ import (
 
 	"github.com/walfs/walfs/blobstore/redstuff"
 	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/chain"
 )
 
 // PutOptions says how a blob is to be stored.
 type PutOptions struct {
-	Epochs    uint32         // to pay for, counted from now; 0 means 1. A free reservation may last for half of it.
-	Deletable bool           // whether the owner can delete it before its end epoch
-	Resume    walrus.Receipt // where an earlier Put of the same bytes had come to; zero starts anew
+	Epochs    uint32 // to pay for, counted from now; 0 means 1
+	Deletable bool   // whether the owner can delete it before its end epoch
+	// Apart says that the blob is none of the drive's: the anchor does not move for it.
+	Apart bool
+	// Attributes are set on an object that is registered now.
+	Attributes []chain.Attribute
+	// Storage is the free reservation to use for it, cut to fit; zero picks some that fit, or buys.
+	Storage walrus.ObjectID
+	Resume  walrus.Receipt // where an earlier Put of the same bytes had come to; zero starts anew
 	// Checkpoint writes the receipt down before Put goes on, and before a
 	// transaction is sent; an error ends the Put. It is never called twice at a
 	// time for one Put, and not after Put returned. It may be nil.
@@ -81,6 +88,7 @@ type put struct {
 	encoded   *redstuff.Encoded
 	sending   *sending          // what goes to the nodes now
 	claimed   []walrus.ObjectID // objects that other Puts must not take
+	arrived   func()            // takes back that the Put is about to come to a coalescer; nil when it is not
 }
 
 // checkpoint writes the receipt down.
@@ -120,6 +128,9 @@ func (p *put) encode(ctx context.Context) error {
 	case p.c.encodings <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if p.receipt.Stage < walrus.Registered {
+		p.announce(p.c.registrar)
 	}
 	encoded, err := p.c.codec.Encode(ctx, p.blob)
 	if err != nil {
@@ -168,5 +179,6 @@ func (p *put) end() {
 		p.sending.stop()
 	}
 	p.release()
+	p.arrive()
 	p.c.claims.drop(p.claimed)
 }

@@ -2,7 +2,9 @@ package blobstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -24,12 +26,16 @@ func (p *put) register(ctx context.Context) error {
 func (c *Client) registerBatch(ctx context.Context, batch []*ticket) {
 	ctx, cancel := context.WithTimeout(ctx, 2*ledgerTries*ledgerTimeout)
 	defer cancel()
-	state, err := c.hear(ctx)
+	owned, free, err := c.belongings(ctx, batch)
 	if err != nil {
 		settle(batch, err)
 		return
 	}
-	owned, free, err := c.belongings(ctx, batch)
+	if named := slices.ContainsFunc(batch, func(t *ticket) bool { return !t.p.o.Storage.IsZero() }); len(owned)+len(free) == 0 && !named {
+		c.buy(ctx, batch, nil)
+		return
+	}
+	state, err := c.hear(ctx)
 	if err != nil {
 		settle(batch, err)
 		return
@@ -42,12 +48,37 @@ func (c *Client) registerBatch(ctx context.Context, batch []*ticket) {
 			buy = append(buy, t)
 		}
 	}
-	storage := map[*put]reservation{}
-	for _, t := range buy {
-		storage[t.p] = t.p.reserve(free, state.Epoch)
+	for range maxReuses {
+		dealt := c.reuse(buy, free, state.Epoch)
+		if len(dealt) == 0 {
+			break
+		}
+		var first, rest []*ticket
+		for _, t := range buy {
+			if dealt[t.p] != nil {
+				first = append(first, t)
+			} else {
+				rest = append(rest, t)
+			}
+		}
+		c.buy(ctx, first, dealt)
+		if buy = rest; len(buy) == 0 {
+			return
+		}
+		// What was cut off may do for the others.
+		if free, err = c.cfg.Ledger.Owned(ctx, chain.OwnedQuery{Storage: true}); err != nil {
+			settle(buy, fmt.Errorf("list free reservations: %w", err))
+			return
+		}
 	}
-	c.buy(ctx, buy, storage)
+	if len(buy) > 0 {
+		c.buy(ctx, buy, nil)
+	}
 }
+
+// maxReuses is how many transactions one batch takes at most to use free storage, before
+// the rest is bought: each of them is waited for.
+const maxReuses = 4
 
 // belongings lists the owner's objects of the batch's blobs, and free reservations.
 func (c *Client) belongings(ctx context.Context, batch []*ticket) (owned, free []chain.OwnedObject, err error) {
@@ -73,53 +104,36 @@ func (p *put) adoptOne(owned []chain.OwnedObject, now walrus.Epoch) bool {
 	return false
 }
 
-// reservation is storage that a registration is to use, and for how long. Without
-// an object it is to be bought.
-type reservation struct {
-	object walrus.ObjectID
-	epochs uint32
-}
-
-// A free reservation is used if it lasts for at least one of enoughTime parts of
-// the time asked for, and is at most a part of looseFit larger than needed: who
-// renews a blob pays for all of its reservation, and for as long as it lasts it
-// is paid for already.
-const (
-	enoughTime = 2
-	looseFit   = 4
-)
-
-// reserve claims the smallest free reservation that is large enough and lasts
-// long enough, if there is one, and of equal ones the one that lasts longest.
+// reuse deals free reservations to a batch: what is paid for already is used before anything is bought.
 //
-// The claim is kept in memory only. It keeps apart the Puts of this process,
+// The claims are kept in memory only. They keep apart the Puts of this process,
 // which alone has the drive open; the ledger uses a reservation up in the
 // transaction that registers, whose ID is journalled. So after a crash the
 // reservation is either in the object that this transaction made, or free.
-func (p *put) reserve(free []chain.OwnedObject, now walrus.Epoch) reservation {
-	need, err := p.c.geometry.EncodedSize(p.receipt.Size)
-	if err != nil {
-		return reservation{epochs: p.epochs()}
-	}
-	var best *chain.OwnedObject
-	least := now + walrus.Epoch((p.epochs()+enoughTime-1)/enoughTime)
-	for i := range free {
-		o := &free[i]
-		fits := o.StorageSize >= need && o.StorageSize <= need+need/looseFit && o.StartEpoch <= now && o.EndEpoch >= least
-		better := best == nil || o.StorageSize < best.StorageSize || o.StorageSize == best.StorageSize && o.EndEpoch > best.EndEpoch
-		if fits && better && !p.c.claims.has(o.Object) {
-			best = o
+func (c *Client) reuse(batch []*ticket, free []chain.OwnedObject, now walrus.Epoch) map[*put][]walrus.ObjectID {
+	dealt := map[*put][]walrus.ObjectID{}
+	needs := make([]chain.Need, len(batch))
+	for i, t := range batch {
+		if asked := t.p.o.Storage; !asked.IsZero() {
+			t.p.claim(asked)
+			dealt[t.p] = []walrus.ObjectID{asked}
+			continue
+		}
+		if size, err := c.geometry.EncodedSize(t.p.receipt.Size); err == nil {
+			needs[i] = chain.Need{Size: size, From: now, Until: now + walrus.Epoch(t.p.epochs())}
 		}
 	}
-	if best == nil || !p.claim(best.Object) {
-		return reservation{epochs: p.epochs()}
+	for i, list := range chain.PlanReuse(free, needs, c.claims.has) {
+		if len(list) > 0 && batch[i].p.claimAll(list) {
+			dealt[batch[i].p] = list
+		}
 	}
-	return reservation{object: best.Object, epochs: 1} // the object gets all that is left of it, in a later epoch too
+	return dealt
 }
 
 // buy registers a batch in one transaction, which every Put writes down first.
 // A batch that the ledger refuses is halved, so that one bad member does not block the rest.
-func (c *Client) buy(ctx context.Context, batch []*ticket, storage map[*put]reservation) {
+func (c *Client) buy(ctx context.Context, batch []*ticket, free map[*put][]walrus.ObjectID) {
 	tx := newTx()
 	batch = each(batch, func(p *put) error {
 		p.receipt.RegisterTx = tx
@@ -132,8 +146,8 @@ func (c *Client) buy(ctx context.Context, batch []*ticket, storage map[*put]rese
 	for i, t := range batch {
 		r := t.p.receipt
 		registrations[i] = chain.Registration{
-			Blob: r.Blob, Root: r.Root, Size: r.Size, Storage: storage[t.p].object,
-			EpochsAhead: storage[t.p].epochs, Deletable: t.p.o.Deletable,
+			Blob: r.Blob, Root: r.Root, Size: r.Size, Reuse: free[t.p],
+			EpochsAhead: t.p.epochs(), Deletable: t.p.o.Deletable, Attributes: t.p.o.Attributes,
 		}
 	}
 	out, err := transact(ctx, func(ctx context.Context) (*chain.Outcome, error) {
@@ -143,8 +157,12 @@ func (c *Client) buy(ctx context.Context, batch []*ticket, storage map[*put]rese
 		err = fmt.Errorf("ledger registered %d of %d blobs", len(out.Registered), len(batch))
 	}
 	if half := len(batch) / 2; half > 0 && err != nil && splits(err) {
-		c.buy(ctx, batch[:half], storage)
-		c.buy(ctx, batch[half:], storage)
+		c.buy(ctx, batch[:half], free)
+		c.buy(ctx, batch[half:], free)
+		return
+	}
+	if err != nil && unusable(err) && free[batch[0].p] != nil && batch[0].p.o.Storage.IsZero() {
+		c.buy(ctx, batch, nil) // the reservations went elsewhere meanwhile, in a renewal or by hand
 		return
 	}
 	if err != nil {
@@ -158,6 +176,12 @@ func (c *Client) buy(ctx context.Context, batch []*ticket, storage map[*put]rese
 		t.p.claim(out.Registered[i].Object)
 	}
 	settle(batch, nil)
+}
+
+// unusable tells whether free reservations may be to blame for an error.
+func unusable(err error) bool {
+	var abort *chain.AbortError
+	return errors.As(err, &abort) || errors.Is(err, chain.ErrNotExist) || errors.Is(err, chain.ErrNotOwner)
 }
 
 // claims are the objects that running Puts work with: no other Put may take them.
@@ -184,6 +208,19 @@ func (p *put) claim(o walrus.ObjectID) bool {
 	}
 	c.held[o] = true
 	p.claimed = append(p.claimed, o)
+	return true
+}
+
+// claimAll takes all of some objects for this Put, or none. It returns false if another Put has one.
+func (p *put) claimAll(objects []walrus.ObjectID) bool {
+	had := len(p.claimed)
+	for _, o := range objects {
+		if !p.claim(o) {
+			p.c.claims.drop(p.claimed[had:])
+			p.claimed = p.claimed[:had]
+			return false
+		}
+	}
 	return true
 }
 

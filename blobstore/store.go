@@ -11,6 +11,7 @@ import (
 	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/blobstore/redstuff"
 	"github.com/walfs/walfs/blobstore/walrus"
+	"github.com/walfs/walfs/chain"
 )
 
 // How Put deals with nodes.
@@ -35,10 +36,11 @@ func (p *put) store(ctx context.Context) error {
 	if p.receipt.Stage >= walrus.Stored {
 		return nil
 	}
+	p.announce(p.c.certifier)
 	wait := roundPause
 	var got confirmations
 	for round := 1; ; round++ {
-		state, err := p.c.hear(ctx)
+		state, err := p.state(ctx, round)
 		if err != nil {
 			return err
 		}
@@ -58,7 +60,7 @@ func (p *put) store(ctx context.Context) error {
 			return err
 		}
 		failed = append(failed, wrong...)
-		if round == sendRounds || !worthRetrying(failed) {
+		if (round == sendRounds || !worthRetrying(failed)) && !p.overtaken(ctx, state.Epoch) {
 			return &QuorumError{Have: got.weight(), Need: p.c.geometry.Quorum(), Nodes: failed}
 		}
 		if err := pause(ctx, wait); err != nil {
@@ -66,6 +68,20 @@ func (p *put) store(ctx context.Context) error {
 		}
 		wait *= 2
 	}
+}
+
+// state returns what to store by: what was heard lately, and once that did not do what the ledger says now.
+func (p *put) state(ctx context.Context, round int) (*chain.State, error) {
+	if round == 1 {
+		return p.c.lately(ctx)
+	}
+	return p.c.hear(ctx)
+}
+
+// overtaken tells whether the ledger has gone on to another epoch than the one that was stored for.
+func (p *put) overtaken(ctx context.Context, stored walrus.Epoch) bool {
+	state, err := p.c.hear(ctx)
+	return err == nil && state.Epoch != stored
 }
 
 // worthRetrying tells whether any node failed in a way that may pass.

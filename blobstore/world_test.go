@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cache"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/sui"
 )
 
 // world is an embedded network, with real files and a real localnet, and a
@@ -25,7 +28,7 @@ type world struct {
 	t      testing.TB
 	net    *embedded.Network
 	dir    string
-	owner  chain.Address
+	wallet *sui.Wallet
 	ledger *meddler
 	config blobstore.Config
 	client *blobstore.Client
@@ -98,7 +101,7 @@ func (m *meddler) count(op string) (transactions, members int) {
 // newWorld starts a network of the given shape, for 0 the default of 10 nodes and 100 shards.
 func newWorld(t testing.TB, nodes, shards int) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), owner: chain.Address{0xaa, 1}}
+	w := &world{t: t, dir: t.TempDir(), wallet: someWallet(t, 1)}
 	net, err := embedded.Open(t.Context(), embedded.Config{Dir: w.dir, Nodes: nodes, Shards: shards})
 	if err != nil {
 		t.Fatal(err)
@@ -109,13 +112,32 @@ func newWorld(t testing.TB, nodes, shards int) *world {
 			t.Error(err)
 		}
 	})
-	if err := net.Faucet(t.Context(), chain.TxID{1}, w.owner); err != nil {
+	if err := net.Faucet(t.Context(), chain.TxID{1}, w.wallet.Address()); err != nil {
 		t.Fatal(err)
 	}
-	w.ledger = &meddler{Ledger: net.Ledger(w.owner)}
-	w.config = blobstore.Config{Ledger: w.ledger, Dial: net.Dial, Codec: net.Codec(), ReadTimeout: 10 * time.Second}
+	w.ledger = &meddler{Ledger: w.ledgerOf(w.wallet)}
+	w.config = blobstore.Config{Ledger: w.ledger, Dial: net.Dial, Codec: net.Codec(), ReadTimeout: time.Minute}
 	w.reconnect()
 	return w
+}
+
+func someWallet(t testing.TB, n byte) *sui.Wallet {
+	t.Helper()
+	wallet, err := sui.WalletFromSeed([32]byte{n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wallet
+}
+
+// ledgerOf returns a client of the ledger, with a journal of its own.
+func (w *world) ledgerOf(wallet *sui.Wallet) chain.Ledger {
+	w.t.Helper()
+	l, err := w.net.Owner(w.t.Context(), wallet, w.t.TempDir())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return l
 }
 
 // reconnect replaces the client by one that remembers nothing.
@@ -215,4 +237,16 @@ func randomBlob(seed uint64, size int) []byte {
 	return b
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain wants no goroutine to be left over. On a busy machine one takes its time to end.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	leaked := goleak.Find()
+	for end := time.Now().Add(time.Minute); leaked != nil && time.Now().Before(end); {
+		leaked = goleak.Find()
+	}
+	if code == 0 && leaked != nil {
+		fmt.Fprintln(os.Stderr, leaked)
+		code = 1
+	}
+	os.Exit(code)
+}

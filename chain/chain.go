@@ -68,7 +68,11 @@ type Registration struct {
 	Deletable   bool
 	// Storage is a free reservation of the owner to use instead of buying one;
 	// zero buys. It must be large enough and last for EpochsAhead epochs.
-	Storage    walrus.ObjectID
+	Storage walrus.ObjectID
+	// Reuse, instead of Storage, are free reservations of the owner that cover the present epoch. They are
+	// cut and fused into what is needed: what they have too much stays free, epochs that they do not
+	// all cover are bought. Together they must be large enough.
+	Reuse      []walrus.ObjectID
 	Attributes []Attribute // set on the new object in the same transaction
 }
 
@@ -110,6 +114,9 @@ type Outcome struct {
 type Extension struct {
 	Object walrus.ObjectID
 	Epochs uint32
+	// Reuse are free reservations of the owner that cover the epoch in which the blob's storage ends. They
+	// are used as in a Registration before anything is bought.
+	Reuse []walrus.ObjectID
 }
 
 // OwnedQuery narrows Owned. The zero value asks for all blob objects and no reservations.
@@ -131,6 +138,8 @@ type OwnedObject struct {
 	EndEpoch    walrus.Epoch // exclusive
 	Deletable   bool
 	Certified   bool
+	Registered  walrus.Epoch // in which the blob was registered; 0 for a reservation
+	CertifiedIn walrus.Epoch // in which it was certified; 0: it is not
 	Attributes  []Attribute
 }
 
@@ -150,6 +159,8 @@ const (
 // Event is one event of the Walrus contracts, in ledger order.
 type Event struct {
 	Seq       uint64 // cursor: ask for events after this one
+	Tx        TxID   // the transaction that emitted it
+	Index     uint32 // its place among the events of that transaction, from 0
 	Kind      EventKind
 	Epoch     walrus.Epoch
 	Blob      walrus.BlobID
@@ -167,12 +178,19 @@ type Balance struct {
 	SUIMist  uint64
 }
 
+// Chronicle is the part of a Ledger that does not depend on the owner: what a storage node follows.
+type Chronicle interface {
+	// State returns epoch, committee, prices and clock.
+	State(ctx context.Context) (*State, error)
+	// Events returns at most max events with Seq above after, oldest first.
+	Events(ctx context.Context, after uint64, max int) ([]Event, error)
+}
+
 // Ledger is Sui with the Walrus contracts, seen by one owner. Calls may be
 // concurrent. Batches have at most MaxBatch members and are all or nothing. A
 // call that fails leaves no trace, and its transaction ID can be used again.
 type Ledger interface {
-	// State returns epoch, committee, prices and clock.
-	State(ctx context.Context) (*State, error)
+	Chronicle
 	// Register buys storage for and registers every blob, in one transaction.
 	Register(ctx context.Context, tx TxID, batch []Registration) (*Outcome, error)
 	// Certify certifies every blob and moves the anchor when one is given, in one transaction.
@@ -186,8 +204,6 @@ type Ledger interface {
 	Outcome(ctx context.Context, tx TxID) (*Outcome, error)
 	// Owned lists objects of the owner.
 	Owned(ctx context.Context, q OwnedQuery) ([]OwnedObject, error)
-	// Events returns at most max events with Seq above after, oldest first.
-	Events(ctx context.Context, after uint64, max int) ([]Event, error)
 	// Balance returns the owner's coins.
 	Balance(ctx context.Context) (Balance, error)
 }

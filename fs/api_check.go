@@ -1,11 +1,6 @@
 package fs
 
-import (
-	"context"
-	"syscall"
-
-	fusefs "github.com/hanwen/go-fuse/v2/fs"
-)
+import fusefs "github.com/hanwen/go-fuse/v2/fs"
 
 // What we answer. Not here: Access, since the kernel checks permissions; locks,
 // since it keeps those too; Ioctl, Statx and NFS export, for which it falls back.
@@ -46,8 +41,3 @@ var (
 	_ fusefs.FileAllocater = (*handle)(nil)
 	_ fusefs.FileLseeker   = (*handle)(nil)
 )
-
-// CopyFileRange leaves copying to the kernel, which then does not ask again.
-func (n *node) CopyFileRange(context.Context, fusefs.FileHandle, uint64, *fusefs.Inode, fusefs.FileHandle, uint64, uint64, uint64) (uint32, syscall.Errno) {
-	return 0, syscall.ENOSYS
-}

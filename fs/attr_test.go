@@ -256,9 +256,13 @@ func TestRenameFlags(t *testing.T) {
 	if st, err := os.Stat(d.path("a")); err != nil || !st.IsDir() {
 		t.Errorf("exchanged: %v, %v", st, err)
 	}
-	if err := rename("b", "c", unix.RENAME_WHITEOUT); !errors.Is(err, syscall.EINVAL) {
-		t.Errorf("whiteout: %v", err)
+	must(t, rename("b", "c", unix.RENAME_WHITEOUT))
+	var st unix.Stat_t
+	if err := unix.Lstat(d.path("b"), &st); err != nil || st.Mode != unix.S_IFCHR || st.Rdev != 0 {
+		t.Errorf("whiteout: mode %o, device %d, %v", st.Mode, st.Rdev, err)
 	}
+	must(t, os.Remove(d.path("b")))
+	must(t, os.Rename(d.path("c"), d.path("b")))
 	must(t, os.Mkdir(d.path("a", "below"), 0o755))
 	if err := rename("a", "a/below/itself", 0); !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("into itself: %v", err)

@@ -45,7 +45,7 @@ func (fs *FS) Create(ctx context.Context, r index.CreateRequest) (*Content, erro
 		_, uerr := fs.cfg.Index.Unlink(ctx, r.Parent, r.Name)
 		return nil, errors.Join(err, uerr, fs.bury(ctx, attr.Ino))
 	}
-	return &Content{h: newHandle(&node{fs: fs}, f, syscall.O_WRONLY)}, nil
+	return &Content{h: newHandle(&node{fs: fs}, f, syscall.O_WRONLY, 0)}, nil
 }
 
 // ReadAt fills p with verified content from off on. It gives less at the end of the
@@ -59,15 +59,20 @@ func (c *Content) ReadAt(ctx context.Context, p []byte, off int64) (int, error) 
 	return n, err
 }
 
-// WriteAt stages p at off in a file that Create has made. ErrNoRoom: draining
+// WriteAt stages p at off in a file that Create has made. ErrQuota: the quota is used
+// up. ErrNoRoom: draining
 // would not have the room that it needs.
 func (c *Content) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	done, err := c.h.n.fs.grow(c.h.f, off+int64(len(p)))
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	local, err := c.h.stage(ctx, int64(len(p)))
 	if err != nil {
 		return 0, err
 	}
 	n, err := local.WriteAt(ctx, p, off, c.h.f.fill)
-	c.h.f.changed()
 	return n, err
 }
 

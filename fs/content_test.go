@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/fs"
 	"github.com/walfs/walfs/index"
 )
@@ -173,5 +174,51 @@ func TestReadWhileMoved(t *testing.T) {
 	}
 	if s.blobs.first.Load() != nil {
 		t.Error("nothing was read from blobs")
+	}
+}
+
+// TestWindowIsOneRead reads a cold file from the front to the back, in steps: what
+// is read ahead comes in one read for each window, though it begins inside of a
+// chunk, and not much more than the file is asked for.
+func TestWindowIsOneRead(t *testing.T) {
+	s := unmounted(t, t.TempDir())
+	defer s.shut(t)
+	const step, windows = 128 << 10, 5
+	text := bytes.Repeat([]byte("sixteen bytes of"), windows<<20/16)
+	s.write(t, "before", []byte("so that the file begins inside of a chunk"))
+	s.write(t, "file", text)
+	if _, err := s.publish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.certify(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.evict(); n != 2 || err != nil {
+		t.Fatalf("evicted %d, %v", n, err)
+	}
+	attr, err := s.db.Lookup(ctx, index.Root, []byte("file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.fs.Open(ctx, attr.Ino)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, step)
+	for off := 0; off < len(text); off += step {
+		if _, err := c.ReadAt(ctx, p, int64(off)); err != nil || !bytes.Equal(p, text[off:off+step]) {
+			t.Fatalf("at %d: other bytes, %v", off, err)
+		}
+	}
+	if err := c.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	reads, asked := s.blobs.reads.Load(), s.blobs.bytes.Load()
+	const before = 2 // steps, until it is known that they are a row
+	if most := int64(before + windows); reads > most {
+		t.Errorf("%d reads, want at most %d", reads, most)
+	}
+	if most := int64(len(text) + before*step + (before+windows)*(1<<20/seal.ChunkSize*seal.Overhead+2*seal.ChunkSize)); asked > most {
+		t.Errorf("%d bytes asked for, want at most %d", asked, most)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,14 +19,20 @@ import (
 // that was answered is there afterwards, and every file that was renamed over
 // another one is one of both, whole.
 func TestKill(t *testing.T) {
-	rounds := 6
+	for _, pass := range []string{"", "off"} { // as root has it, and as other users do
+		t.Run("passthrough "+pass, func(t *testing.T) { testKill(t, "WALFS_TEST_PASS="+pass) })
+	}
+}
+
+func testKill(t *testing.T, pass string) {
+	rounds := 3
 	if os.Getenv("WALFS_SOAK") != "" {
 		rounds = 200
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	d := newDrive(t)
+	d := newDrive(t, pass)
 	for round := range rounds {
 		w := &writers{t: t, d: d, round: round, stop: make(chan struct{})}
 		var group sync.WaitGroup
@@ -154,7 +161,7 @@ func firstByte(b []byte) int {
 // TestReboot stops the machine, as far as a test can: the process dies, block
 // maps are what a power cut may leave of them, and the boot is another one.
 func TestReboot(t *testing.T) {
-	d := newDrive(t, "WALFS_TEST_BOOT=1")
+	d := newDrive(t, "WALFS_TEST_BOOT=1", "WALFS_TEST_FLUSH=never")
 	base := content(1, 200000)
 	write := func(name string, p []byte, off int64, sync bool) {
 		t.Helper()
@@ -254,6 +261,9 @@ func testFlusher(t *testing.T, many int) {
 	_, err = f.WriteAt([]byte("never synced"), 5000)
 	must(t, err)
 	copy(want["file"][5000:], "never synced")
+	if held := d.do("held file"); held != "no" {
+		t.Errorf("held before any barrier: %s", held)
+	}
 	for i := range many {
 		name := fmt.Sprintf("empty-%d", i)
 		want[name] = content(uint64(i), 5000+i)
@@ -261,13 +271,10 @@ func testFlusher(t *testing.T, many int) {
 		want[fmt.Sprintf("new-%d", i)] = want[name]
 		must(t, os.WriteFile(d.path(fmt.Sprintf("new-%d", i)), want[name], 0o644))
 	}
-	if held := d.do("held file"); held != "no" {
-		t.Errorf("held before any barrier: %s", held)
-	}
 	last := fmt.Sprintf("empty-%d", many-1)
-	for deadline := time.Now().Add(20 * time.Second); d.do("held file") == "no" || d.do("held "+last) == "no"; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); d.do("held file") == "no" || d.do("held "+last) == "no"; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("no flush within 20 s")
+			t.Fatal("no flush within a minute")
 		}
 	}
 	d.kill()
@@ -347,10 +354,40 @@ func TestTimesStay(t *testing.T) {
 	compare("packed and mounted again")
 }
 
+// TestTimesFarOff sets a time that ext4 cannot hold: what is told then, the nearest, goes on
+// being told.
+func TestTimesFarOff(t *testing.T) {
+	for _, pass := range []string{"", "off"} {
+		d := newDrive(t, "WALFS_TEST_PASS="+pass)
+		path := d.path("file")
+		f, err := os.Create(path)
+		must(t, err)
+		_, err = f.Write(content(1, 5000))
+		must(t, err)
+		must(t, os.Chtimes(path, time.Time{}, time.Date(1850, 1, 2, 3, 4, 5, 6, time.UTC)))
+		info, err := f.Stat()
+		must(t, err)
+		must(t, f.Close())
+		want := info.ModTime()
+		t.Logf("passthrough %s: %s", pass, want)
+		if want.Year() != 1850 && want.Unix() != math.MinInt32 {
+			t.Errorf("passthrough %s: %s", pass, want)
+		}
+		for i, step := range []func(){
+			func() {}, func() { d.kill(); d.mount() }, func() { d.do("publish") }, func() { d.unmount(); d.mount() }, d.forget, func() { d.kill(); d.mount() },
+		} {
+			step()
+			if info, err := os.Stat(path); err != nil || !info.ModTime().Equal(want) {
+				t.Fatalf("passthrough %s, step %d: %v, %v, want %s", pass, i, info.ModTime(), err, want)
+			}
+		}
+	}
+}
+
 // TestDeletedAgain brings names back that were deleted, as a power cut does when
 // the index was not synced: what is deleted in part is deleted.
 func TestDeletedAgain(t *testing.T) {
-	d := newDrive(t, "WALFS_TEST_BOOT=1")
+	d := newDrive(t, "WALFS_TEST_BOOT=1", "WALFS_TEST_FLUSH=never")
 	must(t, os.Mkdir(d.path("dir"), 0o755))
 	for i, name := range []string{"dir/old", "dir/new", "kept"} {
 		f, err := os.Create(d.path(name))
@@ -378,13 +415,13 @@ func TestDeletedAgain(t *testing.T) {
 		must(t, err)
 		return len(list)
 	}
-	for deadline := time.Now().Add(10 * time.Second); graves() != 2; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); graves() != 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d graves, want 2", graves())
 		}
 	}
 	d.kill()
-	must(t, os.RemoveAll(filepath.Join(d.home, "index.db-shm")))
+	must(t, errors.Join(os.RemoveAll(filepath.Join(d.home, "index.db-shm")), os.RemoveAll(filepath.Join(d.home, "index.db.ahead"))))
 	for _, suffix := range []string{"", "-wal"} {
 		b, err := os.ReadFile(filepath.Join(saved, "index.db"+suffix))
 		must(t, err)
@@ -422,6 +459,9 @@ func TestLost(t *testing.T) {
 	d := newDrive(t)
 	must(t, os.WriteFile(d.path("file"), content(1, 10000), 0o644))
 	must(t, os.WriteFile(d.path("other"), content(2, 10000), 0o644))
+	dir, err := os.Open(d.mnt)
+	must(t, err)
+	must(t, errors.Join(dir.Sync(), dir.Close())) // so that the index has their sizes
 	d.kill()
 	files, err := filepath.Glob(filepath.Join(d.home, "staging", "files", "*", "*.data"))
 	must(t, err)

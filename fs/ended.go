@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/walfs/walfs/index"
 )
@@ -74,7 +75,7 @@ func (f *file) overlay(attr *index.Attr) bool {
 		return false
 	}
 	state := local.State()
+	attr.Ctime = state.Changed(attr, time.Now().UnixNano())
 	attr.Size, attr.Mtime = state.Size, state.Mtime
-	attr.Ctime = max(attr.Ctime, f.wrote.Load())
 	return true
 }

@@ -26,17 +26,26 @@ var errnos = []struct {
 	{index.ErrRange, syscall.EINVAL},
 	{index.ErrNoAttr, syscall.ENODATA},
 	{index.ErrAttrSize, syscall.E2BIG},
+	{index.ErrAttrRoom, syscall.ENOSPC}, // Source: setxattr(2)
 	{index.ErrFull, syscall.ENOSPC},
 	{staging.ErrTooLarge, syscall.EFBIG},
 	{ErrNoRoom, syscall.ENOSPC},
+	{ErrQuota, syscall.EDQUOT},
 	{ErrReadOnly, syscall.EROFS},
 	{errInterrupted, syscall.EINTR},
+	{errOwn, syscall.EPERM},
+	{errPinValue, syscall.EINVAL},
+	{errNoSupport, syscall.EOPNOTSUPP},
+	{ErrOnlyCopy, syscall.EBUSY},
+	{errBackground, syscall.EACCES},
 
 	// What the disk below staging says and programs know how to take.
 	{syscall.ENOSPC, syscall.ENOSPC},
 	{syscall.EDQUOT, syscall.ENOSPC},
+	{syscall.EROFS, syscall.EROFS},
 	{syscall.EFBIG, syscall.EFBIG},
 	{syscall.ENAMETOOLONG, syscall.ENAMETOOLONG},
+	{syscall.EMFILE, syscall.ENFILE}, // ours, not the program's
 }
 
 // errno returns what a program sees of an error. What is not in the table is

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
@@ -23,8 +22,9 @@ type file struct {
 	ready chan struct{} // closed once the file is loaded
 	err   error         // of loading
 
-	setid atomic.Bool  // the mode has set-uid or set-gid bits
-	wrote atomic.Int64 // when content changed last, as Unix time in nanoseconds; 0: not yet
+	opened opened
+
+	setid atomic.Bool // the mode has set-uid or set-gid bits
 
 	mu      sync.Mutex    // guards the fields below
 	local   *staging.File // nil: staging holds nothing
@@ -33,6 +33,7 @@ type file struct {
 	lost    bool          // staging should hold content, and does not
 	writers int
 	queued  index.Queued // what the index knows, Seq apart; Size -1: nothing yet
+	turns   uint64       // of local, when that was told
 }
 
 // acquire begins the use of a regular file.
@@ -124,7 +125,7 @@ func (f *file) load(ctx context.Context, attr index.Attr) error {
 		local.Release()
 		return err
 	}
-	f.local = local
+	f.local, f.turns = local, local.Turns()
 	return nil
 }
 
@@ -158,7 +159,7 @@ func (f *file) release(ctx context.Context) error {
 	if local != nil {
 		local.Release()
 	}
-	fs.reap(ctx, f.ino)
+	fs.reap(f.ino)
 	return err
 }
 
@@ -184,7 +185,7 @@ func (f *file) stage(ctx context.Context) (*staging.File, error) {
 		return nil, err
 	}
 	local, err := f.fs.cfg.Staging.File(ctx, f.ino, staging.Shape{
-		Size: f.size, Mtime: attr.Mtime, Base: f.base, New: attr.PubVersion == 0,
+		Size: f.size, Mtime: attr.Mtime, Base: f.base, Under: attr.PubVersion, New: attr.PubVersion == 0,
 	})
 	if err != nil {
 		return nil, err
@@ -214,6 +215,13 @@ func (f *file) dropWriter() {
 	}
 }
 
+// written reports whether the file is open for writing.
+func (f *file) written() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.writers > 0
+}
+
 // live returns size and base as programs see them.
 func (f *file) live() (size, base int64) {
 	f.mu.Lock()
@@ -224,9 +232,6 @@ func (f *file) live() (size, base int64) {
 	return f.size, f.base
 }
 
-// changed notes that content changed just now.
-func (f *file) changed() { f.wrote.Store(time.Now().UnixNano()) }
-
 // queue brings size and time of a file into the index, and with them a job,
 // if they changed since it did so last.
 func (f *file) queue(ctx context.Context) error {
@@ -235,21 +240,21 @@ func (f *file) queue(ctx context.Context) error {
 	if f.local == nil {
 		return nil
 	}
-	now := f.local.State()
-	if sameState(now, f.queued) {
+	turns, now := f.local.Turns(), f.local.State()
+	if sameState(now, f.queued) && turns == f.turns {
 		return nil
 	}
 	if err := f.local.Stamp(); err != nil {
 		return err
 	}
-	err := f.fs.cfg.Index.Queue(ctx, f.ino, now)
+	err := f.fs.cfg.Index.QueueSoon(ctx, f.ino, now)
 	if errors.Is(err, index.ErrNotExist) {
 		return nil // deleted meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	f.queued = now
+	f.queued, f.turns = now, turns
 	f.fs.cfg.Wake()
 	return nil
 }
@@ -263,20 +268,38 @@ func (f *file) sync(ctx context.Context) error {
 	if local == nil {
 		return f.fs.cfg.Index.Barrier(ctx, nil)
 	}
-	held, err := local.Sync(ctx)
+	turns := local.Turns()
+	held, err := f.fs.syncBoth(ctx, local)
 	if err != nil {
-		return err
-	}
-	if err := f.fs.cfg.Index.Barrier(ctx, []index.Held{held}); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	if held.Seq > f.queued.Seq {
-		f.queued = index.Queued{Size: held.Size, Mtime: held.Mtime, Seq: held.Seq}
+		f.queued, f.turns = index.Queued{Size: held.Size, Mtime: held.Mtime, Seq: held.Seq}, turns
 	}
 	f.mu.Unlock()
 	f.fs.cfg.Wake()
 	return nil
+}
+
+// syncBoth brings what staging holds of a file, and names, to stable storage. Content
+// goes first, lest a barrier vouch for what is not there; but of a new file it
+// vouches for nothing, and both go at once.
+func (fs *FS) syncBoth(ctx context.Context, local *staging.File) (index.Held, error) {
+	if !local.Fresh() {
+		held, err := local.Sync(ctx)
+		if err != nil {
+			return held, err
+		}
+		return held, fs.cfg.Index.Barrier(ctx, []index.Held{held})
+	}
+	names := make(chan error, 1)
+	go func() { names <- fs.cfg.Index.Barrier(ctx, nil) }()
+	held, err := local.Sync(ctx)
+	if err = errors.Join(err, <-names); err != nil {
+		return held, err
+	}
+	return held, fs.cfg.Index.Hold(ctx, held)
 }
 
 // touch notes that a clean copy was used, so that others are evicted first.

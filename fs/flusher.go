@@ -3,13 +3,16 @@ package fs
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/walfs/walfs/index"
 )
 
-// flushEvery is how much a power cut may cost of what nobody synced.
-const flushEvery = 5 * time.Second
+// flushEvery is how much a power cut may cost of what nobody synced. What the
+// kernel writes by itself is noticed up to watchEvery later.
+const flushEvery = 5*time.Second - watchEvery
 
 // runFlusher brings what was changed to stable storage, flushEvery after the
 // first change at the latest, until stop is closed. It sleeps while nothing changes.
@@ -20,7 +23,7 @@ func (fs *FS) runFlusher(stop <-chan struct{}) {
 			return
 		case <-fs.kicks:
 		}
-		wait := time.NewTimer(flushEvery)
+		wait := time.NewTimer(fs.rest)
 		select {
 		case <-stop:
 			wait.Stop()
@@ -37,6 +40,7 @@ func (fs *FS) runFlusher(stop <-chan struct{}) {
 
 // flush makes all that was changed survive a power cut.
 func (fs *FS) flush(ctx context.Context) error {
+	fs.cfg.Staging.Look()
 	stuck := fs.releaseStuck(ctx)
 	graves := fs.cfg.Staging.Graves()
 	held, err := fs.cfg.Staging.SyncAll(ctx, fs.cfg.Staging.Unsynced())
@@ -72,11 +76,11 @@ func (fs *FS) touchCopies(ctx context.Context) {
 	touched := fs.touched
 	fs.touched = map[index.Ino]struct{}{}
 	fs.mu.Unlock()
-	for ino := range touched {
-		if err := fs.cfg.Index.CopyTouch(ctx, ino); err != nil {
-			fs.log.Warn("use of a copy is not noted", "op", "touch", "ino", uint64(ino), "err", err)
-			return
-		}
+	if len(touched) == 0 {
+		return
+	}
+	if err := fs.cfg.Index.CopiesTouch(ctx, slices.Collect(maps.Keys(touched))); err != nil {
+		fs.log.Warn("use of copies is not noted", "op", "touch", "err", err)
 	}
 }
 
@@ -108,6 +112,6 @@ func (fs *FS) shutdown(ctx context.Context) error {
 		errs = append(errs, f.queue(ctx))
 		f.abandon()
 	}
-	fs.reapAll(ctx)
+	fs.reapAll()
 	return errors.Join(append(errs, fs.flush(ctx))...)
 }

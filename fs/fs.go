@@ -1,6 +1,6 @@
 // Package fs answers the kernel: it serves a drive as a FUSE file system.
 //
-// Names and attributes are rows of the index; each change is one transaction
+// Names and attributes are rows of the index, in which each change is made
 // before its reply. Content that is being written lies in staging, content
 // that was published in the segments that the index names, and a read puts the
 // two together. A request never waits for the network, but for a read (or a
@@ -51,6 +51,8 @@ var (
 type Room struct {
 	Take  func(n int64) error // called before n bytes are staged; nil: as the disk has
 	Space func() Space        // for statfs, from memory; nil: the staging disk
+	Spare func() int64        // how many bytes Take would grant, from memory; nil: what the staging disk has
+	Quota int64               // bytes that all files may be long together; 0: no limit
 }
 
 // Space is what statfs shows, in bytes.
@@ -58,7 +60,7 @@ type Space struct {
 	Total, Free int64
 }
 
-// Config is what New needs. Wake, Room, Log and ReadTimeout may be zero.
+// Config is what New needs. Wake, Room, Log and all that follow may be zero.
 type Config struct {
 	Index       *index.DB
 	Staging     *staging.Dir
@@ -68,6 +70,8 @@ type Config struct {
 	Room        Room
 	Log         *slog.Logger  // nil means silent
 	ReadTimeout time.Duration // until a read gives up; 0: DefaultReadTimeout
+	Readahead   int64         // bytes in memory for what is read ahead; 0: DefaultReadahead
+	Background  Background    // what thumbnailers and indexers may fetch
 }
 
 // DefaultReadTimeout is how long a fetch waits for content that is not here.
@@ -80,10 +84,19 @@ type FS struct {
 	log      *slog.Logger
 	readOnly atomic.Bool
 	keys     openers
+	quota    quota
 	windows  chan struct{} // one for each window that may be in memory
-	kicks    chan struct{} // something changed that no barrier has covered
-	kicked   atomic.Bool
-	synced   []index.Held // that no barrier has taken yet; the flusher's own
+	ahead    chan struct{} // one for each window that is being read
+	streams  atomic.Int64  // readers who are read ahead of
+	turns    turns
+
+	neighbours neighbours
+	background background
+
+	kicks  chan struct{} // something changed that no barrier has covered
+	kicked atomic.Bool
+	synced []index.Held  // that no barrier has taken yet; the flusher's own
+	rest   time.Duration // from a change to the flush that follows: flushEvery
 
 	// deadline returns the context of one fetch; stop ends them all.
 	deadline func(time.Duration) (context.Context, context.CancelFunc)
@@ -96,14 +109,23 @@ type FS struct {
 	untilEnding    func() (context.Context, context.CancelFunc)
 	stopCertifying context.CancelFunc
 
-	fetches sync.WaitGroup
+	shown Shown // this and what follows is set before the mount
+	hooks Hooks
 
-	ended ended
-	root  atomic.Pointer[node] // of the mount
+	counters counters
+
+	fetches sync.WaitGroup
+	burials sync.WaitGroup
+
+	ended   ended
+	passing passing
+	root    atomic.Pointer[node] // of the mount
 
 	mu       sync.RWMutex           // guards the fields below
 	inUse    map[index.Ino]*file    // regular files with an open handle
 	unlinked map[index.Ino]bool     // no link left, not reaped; true: the kernel has forgotten it
+	served   bool                   // to the kernel
+	dead     []index.Ino            // inodes to be reaped that gather
 	burying  int                    // inodes that are being reaped
 	touched  map[index.Ino]struct{} // clean copies that were used
 	stuck    []*file                // closed, but not queued
@@ -118,17 +140,25 @@ func New(c Config) (*FS, error) {
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = DefaultReadTimeout
 	}
+	if c.Readahead == 0 {
+		c.Readahead = DefaultReadahead
+	}
 	if c.Wake == nil {
 		c.Wake = func() {}
 	}
 	fs := &FS{
 		cfg: c, log: c.Log,
-		windows:  make(chan struct{}, maxWindows),
+		windows:  make(chan struct{}, max(1, c.Readahead/windowSize)),
+		ahead:    make(chan struct{}, windowsTogether),
 		kicks:    make(chan struct{}, 1),
+		rest:     flushEvery,
 		inUse:    map[index.Ino]*file{},
 		unlinked: map[index.Ino]bool{},
 		touched:  map[index.Ino]struct{}{},
+		passing:  passing{lent: map[*file]struct{}{}, wakes: make(chan struct{}, 1)},
 	}
+	fs.quota.limit = c.Room.Quota
+	fs.background.mode = c.Background
 	if fs.log == nil {
 		fs.log = slog.New(slog.DiscardHandler)
 	}
@@ -171,4 +201,16 @@ func (fs *FS) take(n int64) error {
 		return nil
 	}
 	return fs.cfg.Room.Take(n)
+}
+
+// spare returns how many bytes may be staged.
+func (fs *FS) spare() int64 {
+	if fs.cfg.Room.Spare != nil {
+		return fs.cfg.Room.Spare()
+	}
+	free, err := fs.cfg.Staging.Free()
+	if err != nil {
+		return 0
+	}
+	return free
 }

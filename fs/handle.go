@@ -17,11 +17,13 @@ type handle struct {
 	n        *node
 	f        *file
 	writable bool
+	direct   bool // the kernel uses the data file, but this handle's reads and writes come to us
 	ahead    readahead
 }
 
-func newHandle(n *node, f *file, flags uint32) *handle {
-	h := &handle{n: n, f: f, writable: flags&syscall.O_ACCMODE != syscall.O_RDONLY}
+// newHandle makes a handle of what a program asked for and what the kernel is told.
+func newHandle(n *node, f *file, asked, told uint32) *handle {
+	h := &handle{n: n, f: f, writable: asked&syscall.O_ACCMODE != syscall.O_RDONLY, direct: told&fuse.FOPEN_DIRECT_IO != 0}
 	if h.writable {
 		f.addWriter()
 	}
@@ -39,6 +41,11 @@ func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 
 // Write stages data. It returns less when the disk is full in the middle of it.
 func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	done, err := h.n.fs.grow(h.f, off+int64(len(data)))
+	if err != nil {
+		return 0, h.n.errno("write", err)
+	}
+	defer done()
 	local, err := h.stage(ctx, int64(len(data)))
 	if err != nil {
 		return 0, h.n.errno("write", err)
@@ -47,7 +54,6 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	if n == 0 {
 		return 0, h.n.errno("write", err)
 	}
-	h.f.changed()
 	if err := h.n.dropSetid(ctx, h.f); err != nil {
 		return 0, h.n.errno("write", err)
 	}
@@ -71,27 +77,40 @@ func (n *node) dropSetid(ctx context.Context, f *file) error {
 	if uid, _, _ := caller(ctx); uid == 0 || !f.setid.Load() {
 		return nil
 	}
-	attr, err := n.fs.cfg.Index.Get(ctx, f.ino)
-	if err != nil {
-		return err
+	cleared, err := f.clearSetid(ctx)
+	if cleared {
+		n.NotifyContent(-1, 0) // attributes only; takes no lock that a write holds
 	}
-	mode := withoutSetid(attr.Mode)
-	if mode == attr.Mode {
-		return nil
-	}
-	if _, err := n.fs.cfg.Index.SetAttr(ctx, f.ino, index.Change{Mode: &mode}); err != nil {
-		return err
-	}
-	f.setid.Store(mode&setidBits != 0)
-	n.NotifyContent(-1, 0) // attributes only; takes no lock that a write holds
-	return nil
+	return err
 }
 
-// withoutSetid returns a mode as a write by anybody leaves it. Without the
-// group's execute bit the set-gid bit means something else and stays.
-func withoutSetid(mode uint32) uint32 {
-	mode &^= syscall.S_ISUID
-	if mode&syscall.S_IXGRP != 0 {
+// clearSetid takes the set-uid and set-gid bits away, and reports whether there were any.
+func (f *file) clearSetid(ctx context.Context) (bool, error) {
+	attr, err := f.fs.cfg.Index.Get(ctx, f.ino)
+	if err != nil {
+		return false, err
+	}
+	return f.setMode(ctx, &attr, withoutSetid(ctx, &attr))
+}
+
+// setMode gives a file with some attributes a mode, and reports whether it had another one.
+func (f *file) setMode(ctx context.Context, attr *index.Attr, mode uint32) (bool, error) {
+	if mode == attr.Mode {
+		return false, nil
+	}
+	if _, err := f.fs.cfg.Index.SetAttr(ctx, f.ino, index.Change{Mode: &mode}); err != nil {
+		return false, err
+	}
+	f.setid.Store(mode&setidBits != 0)
+	return true, nil
+}
+
+// withoutSetid returns a mode as a write by the caller leaves it. Without the
+// group's execute bit members of the group leave the set-gid bit.
+// Source: setattr_should_drop_sgid of Linux.
+func withoutSetid(ctx context.Context, attr *index.Attr) uint32 {
+	mode := attr.Mode &^ syscall.S_ISUID
+	if mode&syscall.S_ISGID != 0 && (mode&syscall.S_IXGRP != 0 || !member(ctx, attr.GID)) {
 		mode &^= syscall.S_ISGID
 	}
 	return mode
@@ -108,7 +127,7 @@ func (h *handle) Release(ctx context.Context) syscall.Errno {
 	if h.writable {
 		h.f.dropWriter()
 	}
-	return h.n.errno("release", h.f.release(ctx))
+	return h.n.errno("release", h.f.close(ctx))
 }
 
 // Fsync makes content, attributes and names survive a power cut, and waits
@@ -140,6 +159,13 @@ func (h *handle) allocate(ctx context.Context, off, n int64, mode uint32) error 
 	if mode&(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
 		room = 0
 	}
+	if mode&unix.FALLOC_FL_KEEP_SIZE == 0 {
+		done, err := h.n.fs.grow(h.f, off+n)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	local, err := h.stage(ctx, room)
 	if err != nil {
 		return err
@@ -155,7 +181,6 @@ func (h *handle) allocate(ctx context.Context, off, n int64, mode uint32) error 
 	if err != nil {
 		return err
 	}
-	h.f.changed()
 	return h.n.dropSetid(ctx, h.f)
 }
 
@@ -168,7 +193,9 @@ func (h *handle) Lseek(ctx context.Context, off uint64, whence uint32) (uint64, 
 	if off >= uint64(size) {
 		return 0, syscall.ENXIO
 	}
-	pos, err := h.f.seek(ctx, int64(off), whence == unix.SEEK_DATA)
+	pos, err := h.f.seek(ctx, int64(off), whence == unix.SEEK_DATA, func(off, n int64) {
+		h.n.NotifyContent(off, n) // drops pages, but writes them before; we hold no lock that a write needs
+	})
 	if err != nil {
 		return 0, h.n.errno("lseek", err)
 	}

@@ -188,7 +188,7 @@ func (d *drive) cleanup() {
 		if err != nil {
 			d.t.Errorf("server: %v\n%s", err, d.log())
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		d.t.Errorf("server does not end\n%s", d.log())
 		_ = d.cmd.Process.Kill()
 		<-done

@@ -3,6 +3,7 @@ package fs
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -25,13 +27,16 @@ import (
 type MountOptions struct {
 	Dir        string
 	Name       string   // of the drive, shown by df
-	Options    []string // as after mount -o
+	Options    []string // such as IsKernelOption knows
 	AllowOther bool
 	ReadOnly   bool
 	Debug      bool // log every request, names included
+	Show       Shown
+	Pass       PassMode
 	// Certify is what fsync of a file waits for once it is staged; nil: nothing.
 	// It is called with a context that ends when the mount does.
 	Certify func(context.Context, index.Ino) error
+	Hooks   Hooks
 }
 
 // fsName is the type of the mount, after "fuse.".
@@ -59,7 +64,14 @@ var mountFlags = map[string]struct{ set, clear uintptr }{
 	"nodev": {set: unix.MS_NODEV}, "dev": {clear: unix.MS_NODEV},
 	"noexec": {set: unix.MS_NOEXEC}, "exec": {clear: unix.MS_NOEXEC},
 	"noatime": {set: unix.MS_NOATIME}, "nodiratime": {set: unix.MS_NODIRATIME}, "relatime": {set: unix.MS_RELATIME},
-	"sync": {set: unix.MS_SYNCHRONOUS}, "dirsync": {set: unix.MS_DIRSYNC},
+	"atime": {clear: unix.MS_NOATIME}, "diratime": {clear: unix.MS_NODIRATIME},
+	"sync": {set: unix.MS_SYNCHRONOUS}, "async": {clear: unix.MS_SYNCHRONOUS}, "dirsync": {set: unix.MS_DIRSYNC},
+}
+
+// IsKernelOption reports whether an option of mount(8) is one that the kernel obeys.
+func IsKernelOption(option string) bool {
+	_, ok := mountFlags[option]
+	return ok
 }
 
 // Server is a mounted file system.
@@ -70,20 +82,28 @@ type Server struct {
 	done   sync.WaitGroup
 	once   sync.Once
 	err    error // of the shutdown
+	ended  atomic.Bool
 }
 
 // Mount mounts the file system and returns when the kernel can use it. An FS
 // is mounted once.
 func (fs *FS) Mount(o MountOptions) (*Server, error) {
 	fs.readOnly.Store(fs.readOnly.Load() || o.ReadOnly || slices.Contains(o.Options, "ro"))
-	fs.certifier = o.Certify
+	fs.certifier, fs.shown, fs.hooks = o.Certify, o.Show, o.Hooks
 	server, err := fs.serve(o)
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", o.Dir, err)
 	}
+	if err := fs.startPassing(server, o.Pass); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount %s: %w", o.Dir, err), server.Unmount())
+	}
 	fs.raiseReadAhead(o.Dir)
+	fs.mu.Lock()
+	fs.served = true
+	fs.mu.Unlock()
 	s := &Server{fs: fs, server: server, stop: make(chan struct{})}
 	s.done.Go(func() { fs.runFlusher(s.stop) })
+	s.done.Go(func() { fs.runWatch(s.stop) })
 	return s, nil
 }
 
@@ -131,7 +151,7 @@ func (fs *FS) options(o MountOptions) *fusefs.Options {
 		Logger:          slog.NewLogLogger(fs.log.Handler(), slog.LevelWarn),
 		MountOptions: fuse.MountOptions{
 			AllowOther:              o.AllowOther,
-			Options:                 append(options, ours(o.Options)...),
+			Options:                 append(options, o.Options...),
 			FsName:                  name,
 			Name:                    fsName,
 			MaxWrite:                maxRequest,
@@ -143,7 +163,7 @@ func (fs *FS) options(o MountOptions) *fusefs.Options {
 			// Else the kernel asks for an attribute at each write. For that it
 			// leaves it to us to clear set-uid and set-gid bits.
 			ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_DONT_MASK,
-			EnableAcl:         true,
+			EnableAcl:         o.Show == (Shown{}), // else they would grant and refuse what nobody sees
 			PanicHandler:      fs.panicked,
 			Debug:             o.Debug,
 			Logger:            log.New(requestLog{fs.log}, "", 0),
@@ -151,19 +171,9 @@ func (fs *FS) options(o MountOptions) *fusefs.Options {
 	}
 }
 
-// ours drops the options that mean something to others: to systemd, to file managers.
-func ours(options []string) []string {
-	var rest []string
-	for _, option := range options {
-		if !strings.HasPrefix(option, "x-") && option != "_netdev" && option != "nofail" && option != "defaults" {
-			rest = append(rest, option)
-		}
-	}
-	return rest
-}
-
 // panicked answers a request that ran into a broken invariant, and that only.
 func (fs *FS) panicked(reason any) fuse.Status {
+	fs.counters.panics.Add(1)
 	fs.log.Error("panic in a request", "op", "serve", "err", fmt.Sprint(reason), "stack", string(debug.Stack()))
 	return fuse.EIO
 }
@@ -210,6 +220,7 @@ func deviceOf(dir string) (string, error) {
 // is on stable storage.
 func (s *Server) Wait() error {
 	s.server.Wait()
+	s.ended.Store(true)
 	s.once.Do(func() {
 		close(s.stop)
 		s.done.Wait()
@@ -217,6 +228,9 @@ func (s *Server) Wait() error {
 	})
 	return s.err
 }
+
+// Ended reports whether nobody uses the mount any more: Wait only brings the state to stable storage.
+func (s *Server) Ended() bool { return s.ended.Load() }
 
 // Unmount unmounts and waits. It fails while the file system is in use.
 func (s *Server) Unmount() error {

@@ -30,13 +30,16 @@ func (n *node) OnForget() { n.fs.forgotten(n.ino()) }
 // child answers a request for a name with the inode that it is bound to, with
 // attributes that the index gave after the given moment of FS.ended.
 func (n *node) child(ctx context.Context, attr index.Attr, moment uint64, out *fuse.EntryOut) *fusefs.Inode {
-	n.fs.fill(ctx, &attr, moment, &out.Attr)
+	if n.fs.fill(ctx, &attr, moment, &out.Attr) {
+		out.SetAttrTimeout(soon)
+	}
 	return n.NewInode(ctx, &node{fs: n.fs}, fusefs.StableAttr{Ino: uint64(attr.Ino), Mode: attr.Mode & syscall.S_IFMT})
 }
 
 // fill translates attributes for the kernel, which the index gave after the
-// given moment. Staging knows better about a file that is in use.
-func (fs *FS) fill(ctx context.Context, attr *index.Attr, moment uint64, out *fuse.Attr) {
+// given moment. Staging knows better about a file that is in use. Unsteady: they
+// may change without the kernel's asking us.
+func (fs *FS) fill(ctx context.Context, attr *index.Attr, moment uint64, out *fuse.Attr) (unsteady bool) {
 	f := (*file)(nil)
 	if attr.IsRegular() {
 		f = fs.overlay(ctx, attr, moment)
@@ -52,7 +55,12 @@ func (fs *FS) fill(ctx context.Context, attr *index.Attr, moment uint64, out *fu
 	out.Atime, out.Atimensec = split(attr.Atime)
 	out.Mtime, out.Mtimensec = split(attr.Mtime)
 	out.Ctime, out.Ctimensec = split(attr.Ctime)
+	fs.shown.over(out)
+	return f != nil && f.isLent()
 }
+
+// soon is how long the kernel believes attributes that may change unseen. Zero means something else.
+const soon = time.Nanosecond
 
 // split turns nanoseconds into what the kernel reads as a signed number of
 // seconds and nanoseconds from 0 on.

@@ -17,11 +17,18 @@ import (
 // Getattr returns the attributes of an inode.
 func (n *node) Getattr(ctx context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	moment := n.fs.ended.now()
+	if f := n.fs.using(n.ino()); f != nil && f.isLent() {
+		if err := f.dropUnseen(ctx); err != nil {
+			return n.errno("getattr", err)
+		}
+	}
 	attr, err := n.fs.cfg.Index.Get(ctx, n.ino())
 	if err != nil {
 		return n.errno("getattr", err)
 	}
-	n.fs.fill(ctx, &attr, moment, &out.Attr)
+	if n.fs.fill(ctx, &attr, moment, &out.Attr) {
+		out.SetTimeout(soon)
+	}
 	return 0
 }
 
@@ -32,8 +39,28 @@ func (n *node) Setattr(ctx context.Context, _ fusefs.FileHandle, in *fuse.SetAtt
 	if err != nil {
 		return n.errno("setattr", err)
 	}
-	n.fs.fill(ctx, &attr, moment, &out.Attr)
+	ahead := n.tellAhead(ctx, in, &attr)
+	out.SetTimeout(cacheFor) // as the library does for all other replies
+	if n.fs.fill(ctx, &attr, moment, &out.Attr) || ahead {
+		out.SetTimeout(soon)
+	}
 	return 0
+}
+
+// tellAhead gives attr the mode that a write will leave, for a moment, when the kernel asks for a
+// change of nothing before one. Of what the write does to the mode the kernel learns too late to
+// allow a link of the file: for that it takes the mode that it knows. Who could not be
+// writing is told the mode as it is.
+func (n *node) tellAhead(ctx context.Context, in *fuse.SetAttrIn, attr *index.Attr) bool {
+	if !changesNothing(in) || !attr.IsRegular() || attr.Mode&setidBits == 0 {
+		return false
+	}
+	f := n.fs.using(n.ino())
+	if f == nil || !f.written() {
+		return false
+	}
+	attr.Mode = withoutSetid(ctx, attr)
+	return true
 }
 
 func (n *node) setattr(ctx context.Context, in *fuse.SetAttrIn) (index.Attr, error) {
@@ -44,7 +71,7 @@ func (n *node) setattr(ctx context.Context, in *fuse.SetAttrIn) (index.Attr, err
 	if err != nil {
 		return attr, err
 	}
-	change := asked(in, attr)
+	change := asked(ctx, in, attr)
 	if attr.IsRegular() {
 		return n.setRegular(ctx, in, attr, change)
 	}
@@ -52,7 +79,7 @@ func (n *node) setattr(ctx context.Context, in *fuse.SetAttrIn) (index.Attr, err
 }
 
 // asked translates what the kernel asks for, but for the size.
-func asked(in *fuse.SetAttrIn, attr index.Attr) index.Change {
+func asked(ctx context.Context, in *fuse.SetAttrIn, attr index.Attr) index.Change {
 	var c index.Change
 	if uid, ok := in.GetUID(); ok {
 		c.UID = &uid
@@ -63,11 +90,11 @@ func asked(in *fuse.SetAttrIn, attr index.Attr) index.Change {
 	if mode, ok := in.GetMode(); ok {
 		c.Mode = &mode
 	}
-	if in.Valid&fuse.FATTR_KILL_SUIDGID != 0 && attr.Mode&setidBits != 0 {
-		mode := withoutSetid(attr.Mode)
+	if killsSetid(ctx, in, &attr) {
 		if c.Mode != nil {
-			mode = withoutSetid(*c.Mode)
+			attr.Mode = *c.Mode
 		}
+		mode := withoutSetid(ctx, &attr)
 		c.Mode = &mode
 	}
 	if t, ok := in.GetATime(); ok {
@@ -77,6 +104,23 @@ func asked(in *fuse.SetAttrIn, attr index.Attr) index.Change {
 		c.Mtime = nanos(t)
 	}
 	return c
+}
+
+// killsSetid reports whether a change takes set-id bits away. A change of
+// nothing is a chown(2) to nobody and no group, which does, or comes before a
+// write, which will. The kernel lets anybody ask for it: only owner and root get it.
+func killsSetid(ctx context.Context, in *fuse.SetAttrIn, attr *index.Attr) bool {
+	kills := in.Valid&fuse.FATTR_KILL_SUIDGID != 0
+	if changesNothing(in) {
+		uid, _, _ := caller(ctx)
+		kills = uid == 0 || uid == attr.UID
+	}
+	return kills && attr.Mode&setidBits != 0 && attr.Mode&syscall.S_IFMT != syscall.S_IFDIR
+}
+
+// changesNothing reports whether no attribute is named in what the kernel asks for.
+func changesNothing(in *fuse.SetAttrIn) bool {
+	return in.Valid&^uint32(fuse.FATTR_FH|fuse.FATTR_LOCKOWNER) == 0
 }
 
 // nanos returns a time in nanoseconds, or the nearest that fits.
@@ -130,7 +174,11 @@ func (f *file) setattr(ctx context.Context, size int64, resize bool, c index.Cha
 		if err := f.local.SetMtime(*c.Mtime); err != nil {
 			return attr, err
 		}
-		c.Seq = f.local.State().Seq
+		now := f.local.State()
+		c.Mtime, c.Seq = &now.Mtime, now.Seq
+	}
+	if f.local != nil && c.Mode != nil {
+		f.opened.checked.Store(f.local.Wrote()) // later writes take set-id bits away
 	}
 	if attr, err = f.fs.cfg.Index.SetAttr(ctx, f.ino, c); err != nil {
 		return attr, err
@@ -143,9 +191,10 @@ func (f *file) setattr(ctx context.Context, size int64, resize bool, c index.Cha
 }
 
 // truncate sets the size. Setting the size that a file has already changes
-// its times only.
+// its times only. A file becomes shorter on a full disk too.
 func (f *file) truncate(ctx context.Context, size int64, c *index.Change) error {
-	if have, _ := f.live(); have == size {
+	have, _ := f.live()
+	if have == size {
 		if c.Mtime == nil {
 			now := time.Now().UnixNano()
 			c.Mtime = &now
@@ -153,6 +202,14 @@ func (f *file) truncate(ctx context.Context, size int64, c *index.Change) error 
 		return nil
 	}
 	f.giveUp(size)
+	if size < have {
+		return f.fs.cfg.Staging.MakeRoom(func() error { return f.resize(ctx, size) })
+	}
+	return f.resize(ctx, size)
+}
+
+// resize is truncate for another size.
+func (f *file) resize(ctx context.Context, size int64) error {
 	local, err := f.stage(ctx)
 	if err != nil {
 		return err
@@ -160,11 +217,7 @@ func (f *file) truncate(ctx context.Context, size int64, c *index.Change) error 
 	if err := f.fs.take(0); err != nil && size > local.Size() {
 		return err
 	}
-	if err := local.Truncate(ctx, size); err != nil {
-		return err
-	}
-	f.changed()
-	return nil
+	return f.fs.withinQuota(f, size, func() error { return local.Truncate(ctx, size) })
 }
 
 // giveUp cuts off content that is lost, so that a file can be written anew.
@@ -194,12 +247,12 @@ func (n *node) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 func (fs *FS) space() (Space, error) {
 	if fs.cfg.Room.Space != nil {
 		s := fs.cfg.Room.Space()
-		return Space{Total: max(0, s.Total), Free: max(0, min(s.Free, s.Total))}, nil
+		return fs.quotaSpace(Space{Total: max(0, s.Total), Free: max(0, min(s.Free, s.Total))}), nil
 	}
 	total, err := fs.cfg.Staging.Total()
 	if err != nil {
 		return Space{}, err
 	}
 	free, err := fs.cfg.Staging.Free()
-	return Space{Total: total, Free: free}, err
+	return fs.quotaSpace(Space{Total: total, Free: free}), err
 }

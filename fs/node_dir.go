@@ -19,6 +19,9 @@ func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fu
 	}
 	moment := n.fs.ended.now()
 	attr, err := n.fs.cfg.Index.Lookup(ctx, n.ino(), []byte(name))
+	if errors.Is(err, index.ErrNotExist) && n.isVirtual(ctx, name) {
+		return n.virtual(ctx, out), 0
+	}
 	if err != nil {
 		return nil, n.errno("lookup", err)
 	}
@@ -76,35 +79,33 @@ func (n *node) openNew(ctx context.Context, name string, attr index.Attr) (*file
 }
 
 // create makes an inode under a name of the directory n, owned by the caller.
-// A directory with the set-gid bit passes group and bit on.
 func (n *node) create(ctx context.Context, name string, r index.CreateRequest) (index.Attr, error) {
 	if err := n.fs.change(); err != nil {
 		return index.Attr{}, err
+	}
+	if n.isVirtual(ctx, name) {
+		return index.Attr{}, index.ErrExist
 	}
 	if r.Mode&syscall.S_IFMT == syscall.S_IFREG {
 		if err := n.fs.take(0); err != nil {
 			return index.Attr{}, err
 		}
 	}
-	parent, err := n.fs.cfg.Index.Get(ctx, n.ino())
-	if err != nil {
-		return index.Attr{}, err
-	}
 	r.Parent, r.Name = n.ino(), []byte(name)
 	r.Mode, r.Umask = r.Mode&(1<<umaskShift-1), r.Mode>>umaskShift
 	r.UID, r.GID, _ = caller(ctx)
-	if parent.Mode&syscall.S_ISGID != 0 {
-		r.GID = parent.GID
-		if r.Mode&syscall.S_IFMT == syscall.S_IFDIR {
-			r.Mode |= syscall.S_ISGID
-		}
-	}
 	return n.fs.cfg.Index.Create(ctx, r)
 }
 
 // Link gives an inode another name.
 func (n *node) Link(ctx context.Context, target fusefs.InodeEmbedder, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	err := n.fs.change()
+	if err == nil && n.isVirtual(ctx, name) {
+		err = index.ErrExist
+	}
+	if _, ok := target.(*node); !ok && err == nil {
+		err = errOwn
+	}
 	if err != nil {
 		return nil, n.errno("link", err)
 	}
@@ -146,6 +147,9 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 // Rmdir removes an empty directory.
 func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 	err := n.fs.change()
+	if err == nil && n.isVirtual(ctx, name) {
+		err = errOwn
+	}
 	if err == nil {
 		var attr index.Attr
 		if attr, err = n.fs.cfg.Index.Rmdir(ctx, n.ino(), []byte(name)); err == nil {
@@ -158,16 +162,43 @@ func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 // Rename moves a name. Over an existing file it is atomic after a power cut
 // too, and what was written to the new file goes to the disk before.
 func (n *node) Rename(ctx context.Context, name string, newParent fusefs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
-	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
+	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE|unix.RENAME_WHITEOUT) != 0 {
 		return syscall.EINVAL
 	}
-	_, err := n.fs.rename(ctx, index.RenameRequest{
+	to, ok := newParent.(*node)
+	if !ok || n.isVirtual(ctx, name) || to.isVirtual(ctx, newName) {
+		return syscall.EPERM
+	}
+	r := index.RenameRequest{
 		OldParent: n.ino(), OldName: []byte(name),
-		NewParent: index.Ino(newParent.EmbeddedInode().StableAttr().Ino), NewName: []byte(newName),
+		NewParent: to.ino(), NewName: []byte(newName),
 		NoReplace: flags&unix.RENAME_NOREPLACE != 0,
 		Exchange:  flags&unix.RENAME_EXCHANGE != 0,
-	})
+	}
+	var err error
+	if flags&unix.RENAME_WHITEOUT != 0 {
+		r.Whiteout, err = n.whiteout(ctx)
+	}
+	if err == nil {
+		_, err = n.fs.rename(ctx, r)
+	}
+	if errors.Is(err, index.ErrUnsynced) { // the kernel takes it for not done, and has to look again
+		go n.NotifyEntry(name)
+		go to.NotifyEntry(newName)
+	}
 	return n.errno("rename", err)
+}
+
+// whiteout describes what overlay file systems put in the place of a file of
+// the lower layer. Source: rename(2), RENAME_WHITEOUT.
+func (n *node) whiteout(ctx context.Context) (*index.CreateRequest, error) {
+	parent, err := n.fs.cfg.Index.Get(ctx, n.ino())
+	r := &index.CreateRequest{Mode: syscall.S_IFCHR}
+	r.UID, r.GID, _ = caller(ctx)
+	if parent.Mode&syscall.S_ISGID != 0 {
+		r.GID = parent.GID
+	}
+	return r, err
 }
 
 func (fs *FS) rename(ctx context.Context, r index.RenameRequest) (displaced index.Attr, err error) {
@@ -180,7 +211,7 @@ func (fs *FS) rename(ctx context.Context, r index.RenameRequest) (displaced inde
 		}
 	}
 	displaced, err = fs.cfg.Index.Rename(ctx, r)
-	if err == nil {
+	if err == nil || errors.Is(err, index.ErrUnsynced) {
 		fs.unlink(displaced)
 	}
 	return displaced, err
@@ -201,7 +232,7 @@ func (fs *FS) syncBefore(ctx context.Context, r *index.RenameRequest) error {
 		return err
 	}
 	r.Full = true // before staging forgets the one that is replaced
-	if !moved.IsRegular() || !moved.Dirty {
+	if !moved.IsRegular() || !moved.Dirty || fs.cfg.Staging.Synced(moved.Ino) {
 		return nil
 	}
 	local, ok, err := fs.cfg.Staging.Lookup(moved.Ino)

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -10,16 +11,22 @@ import (
 	"github.com/walfs/walfs/index"
 )
 
-// Content changes through the kernel only, so what it has cached stays good.
-const openFlags = fuse.FOPEN_KEEP_CACHE
-
 // Open opens a regular file. Nothing is fetched before it is read.
 func (n *node) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
 	f, err := n.fs.acquire(ctx, n.ino())
 	if err != nil {
 		return nil, 0, n.errno("open", err)
 	}
-	return newHandle(n, f, flags), openFlags, 0
+	return n.openHandle(ctx, f, opening{n: n, flags: flags})
+}
+
+// openHandle opens a file that is in use, and gives the use to the handle.
+func (n *node) openHandle(ctx context.Context, f *file, r opening) (fusefs.FileHandle, uint32, syscall.Errno) {
+	flags, err := f.open(ctx, r)
+	if err != nil {
+		return nil, 0, n.errno("open", errors.Join(err, f.release(ctx)))
+	}
+	return newHandle(r.n, f, r.flags, flags), flags, 0
 }
 
 // Create makes a regular file and opens it.
@@ -44,5 +51,6 @@ func (n *node) createOpen(ctx context.Context, op, name string, flags, mode uint
 	}
 	n.fs.unlink(attr)
 	child := n.child(ctx, attr, moment, out)
-	return child, newHandle(child.Operations().(*node), f, flags), openFlags, 0
+	h, open, errno := n.openHandle(ctx, f, opening{n: child.Operations().(*node), flags: flags, isNew: true})
+	return child, h, open, errno
 }

@@ -11,21 +11,23 @@ import (
 	"github.com/walfs/walfs/index"
 )
 
-// Attributes under this prefix tell about a file, are not stored, and are not
-// listed: programs that copy attributes would copy them.
-const (
-	ownPrefix = "user.walfs."
-	ownState  = ownPrefix + "state"
-	ownError  = ownPrefix + "error"
-)
+// rootsPrefix is that of attributes of which only root hears.
+const rootsPrefix = "trusted."
+
+// labelXattr is for SELinux. Where that is used the kernel labels all files of a mount alike and never
+// asks; elsewhere ls(1) asks for each file, unless it hears that a file system has no
+// labels, as long as nobody stored one.
+const labelXattr = "security.selinux"
 
 // namespaces are those of which attributes are stored. Of system. there are
 // the POSIX ACLs, which the kernel obeys.
-var namespaces = []string{"user.", "trusted.", "security."}
+var namespaces = []string{"user.", rootsPrefix, "security."}
 
 func checkNamespace(name string) syscall.Errno {
 	for _, prefix := range namespaces {
-		if strings.HasPrefix(name, prefix) {
+		if rest, ok := strings.CutPrefix(name, prefix); ok && rest == "" {
+			return syscall.EINVAL
+		} else if ok {
 			return 0
 		}
 	}
@@ -39,6 +41,9 @@ func checkNamespace(name string) syscall.Errno {
 func (n *node) Getxattr(ctx context.Context, name string, dest []byte) (uint32, syscall.Errno) {
 	if errno := checkNamespace(name); errno != 0 {
 		return 0, errno
+	}
+	if name == labelXattr && !n.fs.cfg.Index.XattrUsed(name) {
+		return 0, syscall.EOPNOTSUPP
 	}
 	read := n.fs.cfg.Index.GetXattr
 	if strings.HasPrefix(name, ownPrefix) {
@@ -59,38 +64,13 @@ func give(dest, value []byte) (uint32, syscall.Errno) {
 	return uint32(copy(dest, value)), 0
 }
 
-// ownXattr makes an attribute that tells about a file.
-func (fs *FS) ownXattr(ctx context.Context, ino index.Ino, name string) ([]byte, error) {
-	if name != ownState && name != ownError {
-		return nil, index.ErrNoAttr
-	}
-	status, err := fs.cfg.Index.State(ctx, ino)
-	if err != nil {
-		return nil, err
-	}
-	if name == ownError {
-		return []byte(status.Error), nil
-	}
-	if f := fs.using(ino); f != nil && f.unqueued() {
-		status.State = index.StateDirty
-	}
-	return []byte(status.State), nil
-}
-
-// unqueued reports whether content changed that the index has not heard of.
-func (f *file) unqueued() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.local != nil && !sameState(f.local.State(), f.queued)
-}
-
 // Setxattr sets an attribute.
 func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uint32) syscall.Errno {
 	if errno := checkNamespace(name); errno != 0 {
 		return errno
 	}
 	if strings.HasPrefix(name, ownPrefix) {
-		return syscall.EPERM
+		return n.errno("setxattr", n.fs.setOwn(ctx, n.ino(), name, string(data)))
 	}
 	if len(name) > index.MaxXattrName {
 		return syscall.ERANGE
@@ -140,7 +120,7 @@ func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
 		return errno
 	}
 	if strings.HasPrefix(name, ownPrefix) {
-		return syscall.EPERM
+		return n.errno("removexattr", n.fs.removeOwn(ctx, n.ino(), name))
 	}
 	err := n.fs.change()
 	if err == nil {
@@ -149,14 +129,19 @@ func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
 	return n.errno("removexattr", err)
 }
 
-// Listxattr lists the names of the attributes that are stored, each followed by a NUL.
+// Listxattr lists the names of the attributes that are stored, each followed
+// by a NUL; those that only root may read to root.
 func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errno) {
 	names, err := n.fs.cfg.Index.ListXattr(ctx, n.ino())
 	if err != nil {
 		return 0, n.errno("listxattr", err)
 	}
 	var list []byte
+	uid, _, _ := caller(ctx)
 	for _, name := range names {
+		if uid != 0 && strings.HasPrefix(name, rootsPrefix) {
+			continue
+		}
 		list = append(append(list, name...), 0)
 	}
 	return give(dest, list)

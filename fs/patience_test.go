@@ -16,7 +16,7 @@ func TestImpatientAtOnce(t *testing.T) {
 	if got := p.of(7, whole); got != whole {
 		t.Fatalf("patience %s, want %s", got, whole)
 	}
-	never := &fetch{done: make(chan struct{}), timeout: time.Millisecond, late: func() { p.note(7) }}
+	never := &fetch{done: make(chan struct{}), timeout: time.Millisecond, late: func() { p.note(7) }, wanted: func() {}}
 	if err := never.wait(context.Background()); !errors.Is(err, errTimeout) {
 		t.Fatalf("got %v", err)
 	}

@@ -1,7 +1,10 @@
 package fs
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -11,19 +14,23 @@ import (
 // nodes are not told.
 type raw struct {
 	fuse.RawFileSystem
+	passing *passing
 }
 
 // newServer mounts the nodes below a root of ours, and serves them.
 func (fs *FS) newServer(dir string, options *fusefs.Options) (*fuse.Server, error) {
 	root := &node{fs: fs}
-	r := &raw{fusefs.NewNodeFS(root, options)}
-	server, err := fuse.NewServer(r, dir, &options.MountOptions)
+	r := &raw{fusefs.NewNodeFS(root, options), &fs.passing}
+	server, err := fuse.NewServer(&counted{r, &fs.counters}, dir, &options.MountOptions)
 	if err != nil {
 		return nil, err
 	}
 	go server.Serve()
 	if err := server.WaitMount(); err != nil {
-		return nil, err
+		if errors.Is(err, syscall.EACCES) {
+			err = fmt.Errorf("this user may not enter the root folder, as it is or as uid, gid and umask show it: %w", err)
+		}
+		return nil, errors.Join(err, server.Unmount()) // else it stays behind, dead
 	}
 	fs.root.Store(root)
 	return server, nil
@@ -37,13 +44,42 @@ const umaskShift = 16
 // Create makes a file and opens it.
 func (r *raw) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	in.Mode |= in.Umask << umaskShift
-	return r.RawFileSystem.Create(cancel, in, name, out)
+	status := r.RawFileSystem.Create(cancel, in, name, out)
+	r.passing.punchTicket(&out.OpenOut)
+	return status
 }
 
 // Tmpfile makes a file without a name and opens it.
 func (r *raw) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
 	in.Mode |= in.Umask << umaskShift
-	return r.RawFileSystem.Tmpfile(cancel, in, out)
+	status := r.RawFileSystem.Tmpfile(cancel, in, out)
+	r.passing.punchTicket(&out.OpenOut)
+	return status
+}
+
+// Open opens a file.
+func (r *raw) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	status := r.RawFileSystem.Open(cancel, in, out)
+	r.passing.punchTicket(out)
+	return status
+}
+
+// Read reads from a file. While the kernel uses the data file it must not keep
+// pages of its own, which nobody would bring up to date: it makes such for
+// sendfile(2) and splice(2) from a handle that is not passed through, and for
+// readahead(2). A read for them names no owner of locks. Programs take EINVAL
+// as "read and write instead". Source: fuse_splice_read and fuse_direct_io of Linux.
+func (r *raw) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	if in.ReadFlags&fuse.READ_LOCKOWNER == 0 && r.passing.has(in.Fh) {
+		return nil, fuse.EINVAL
+	}
+	return r.RawFileSystem.Read(cancel, in, buf)
+}
+
+// Release ends a handle.
+func (r *raw) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
+	r.passing.handles.Delete(in.Fh)
+	r.RawFileSystem.Release(cancel, in)
 }
 
 // Mkdir makes a directory.

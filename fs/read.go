@@ -28,7 +28,7 @@ func (h *handle) read(ctx context.Context, p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	p = p[:min(int64(len(p)), size-off)]
-	h.ahead.note(off, len(p))
+	h.ahead.note(h.f.fs, off, len(p))
 	local := f.staged()
 	ranges := []staging.Range{{Off: off, Len: int64(len(p))}}
 	epoch := uint64(0)
@@ -64,6 +64,14 @@ func (h *handle) readRange(ctx context.Context, local *staging.File, r staging.R
 	if below == 0 {
 		return nil
 	}
+	leave, err := h.f.fs.background.enter(ctx)
+	if err != nil {
+		return err
+	}
+	if leave != nil {
+		defer leave()
+		return h.f.fs.startFetch(h.f.ino, r.Off, int(below)).copy(ctx, p[:below], 0)
+	}
 	return h.ahead.read(ctx, h.f, p[:below], r.Off, base, epoch)
 }
 
@@ -87,21 +95,29 @@ type fetch struct {
 	err     error  // once done is closed
 	timeout time.Duration
 	late    func() // notes that it took too long
+	wanted  func() // tells that somebody waits for it
 }
 
 // startFetch begins to read n bytes of published content at off.
 func (fs *FS) startFetch(ino index.Ino, off int64, n int) *fetch {
+	return fs.fetch(ino, off, n, func() {}, func(ctx context.Context) func() { return fs.turns.take(ctx, int64(n)) })
+}
+
+// fetchWindow is startFetch for what nobody has asked for yet.
+func (fs *FS) fetchWindow(ino index.Ino, off int64, n int) *fetch {
+	wanted := make(chan struct{})
+	return fs.fetch(ino, off, n, sync.OnceFunc(func() { close(wanted) }), func(ctx context.Context) func() {
+		return fs.windowTurn(ctx, wanted, int64(n))
+	})
+}
+
+// fetch is startFetch; turn waits until it may begin and returns what to call at the end.
+func (fs *FS) fetch(ino index.Ino, off int64, n int, wanted func(), turn func(context.Context) func()) *fetch {
 	g := &fetch{
 		done: make(chan struct{}), timeout: fs.patience.of(ino, fs.cfg.ReadTimeout),
-		late: func() { fs.patience.note(ino) },
+		late: func() { fs.patience.note(ino) }, wanted: wanted,
 	}
-	fs.mu.Lock()
-	stopped := fs.stopped
-	if !stopped {
-		fs.fetches.Add(1)
-	}
-	fs.mu.Unlock()
-	if stopped {
+	if !fs.begin() {
 		g.err = errInterrupted
 		close(g.done)
 		return g
@@ -111,6 +127,7 @@ func (fs *FS) startFetch(ino index.Ino, off int64, n int) *fetch {
 		defer close(g.done)
 		ctx, cancel := fs.deadline(g.timeout)
 		defer cancel()
+		defer turn(ctx)()
 		p := make([]byte, n)
 		if g.err = fs.readPublished(ctx, ino, p, off); g.err == nil {
 			g.p = p
@@ -120,6 +137,17 @@ func (fs *FS) startFetch(ino index.Ino, off int64, n int) *fetch {
 		}
 	}()
 	return g
+}
+
+// begin counts a fetch in. It says no once the file system is being shut down.
+func (fs *FS) begin() bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.stopped {
+		return false
+	}
+	fs.fetches.Add(1)
+	return true
 }
 
 // copy waits and copies what was read from the offset from on.
@@ -148,6 +176,7 @@ func (g *fetch) wait(ctx context.Context) error {
 		return nil
 	default:
 	}
+	g.wanted()
 	late := time.NewTimer(g.timeout)
 	defer late.Stop()
 	select {
@@ -207,7 +236,11 @@ func (fs *FS) readPublished(ctx context.Context, ino index.Ino, p []byte, off in
 	}
 	for {
 		err := fs.readExtents(ctx, ino, extents, p, off)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
+			fs.neighbours.note(fs, extents)
+			return nil
+		}
+		if ctx.Err() != nil {
 			return err
 		}
 		// Compaction may have moved them since, and the segments be gone.
@@ -261,17 +294,24 @@ func (fs *FS) source(e *index.Extent) seal.Source {
 // maxOpeners is how many segments are remembered; each costs about 1 KiB.
 const maxOpeners = 4096
 
-// openers remembers the keys of segments, by the header: a segment that is
-// sealed anew has another one.
+// openers remembers the keys of segments. A segment that is sealed anew has
+// another header; those of a plain drive are all the same.
 type openers struct {
 	mu sync.Mutex
-	m  map[[64]byte]*seal.Opener
+	m  map[sealing]*seal.Opener
+}
+
+type sealing struct {
+	segment uint64
+	size    int64
+	header  [64]byte
 }
 
 func (o *openers) open(keys *seal.Keyring, e *index.Extent) (*seal.Opener, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if opener := o.m[e.Header]; opener != nil {
+	at := sealing{e.Segment, e.SealedSize, e.Header}
+	if opener := o.m[at]; opener != nil {
 		return opener, nil
 	}
 	header, err := seal.ParseHeader(e.Header[:])
@@ -283,8 +323,8 @@ func (o *openers) open(keys *seal.Keyring, e *index.Extent) (*seal.Opener, error
 		return nil, err
 	}
 	if o.m == nil || len(o.m) >= maxOpeners {
-		o.m = map[[64]byte]*seal.Opener{}
+		o.m = map[sealing]*seal.Opener{}
 	}
-	o.m[e.Header] = opener
+	o.m[at] = opener
 	return opener, nil
 }

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/walfs/walfs/index"
@@ -61,51 +62,85 @@ func (fs *FS) forgotten(ino index.Ino) {
 	}
 	fs.mu.Unlock()
 	if ok {
-		fs.reap(context.Background(), ino)
+		fs.reap(ino)
 	}
 }
 
-// reap deletes an inode if it has no link left and nobody uses it.
-func (fs *FS) reap(ctx context.Context, ino index.Ino) {
+// Deleted inodes are buried many at a time. Who removes a tree does not wait
+// for it: an inode without a link is found again after a crash. But one that
+// takes much room may be what somebody deletes to have some.
+const (
+	buryAfter    = 100 * time.Millisecond // as changes of names are committed
+	buryTogether = 64                     // in one transaction, so that others do not wait for long
+	buryAtOnce   = 1 << 18                // bytes
+)
+
+// reap has an inode deleted if it has no link left and nobody uses it.
+func (fs *FS) reap(ino index.Ino) {
+	local, _ := fs.cfg.Staging.Allocated(ino)
 	fs.mu.Lock()
 	due := fs.unlinked[ino] && fs.inUse[ino] == nil
 	if due {
 		delete(fs.unlinked, ino)
 		fs.burying++
 	}
-	fs.mu.Unlock()
-	if !due {
-		return
+	gather := due && local < buryAtOnce && fs.served
+	if gather {
+		fs.dead = append(fs.dead, ino)
+		if len(fs.dead) == 1 {
+			fs.burials.Go(fs.buryDead)
+		}
 	}
-	defer func() {
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
-		fs.burying--
-	}()
-	if err := fs.bury(ctx, ino); err != nil {
-		fs.log.Error("deleted inode stays until the next start", "op", "reap", "ino", uint64(ino), "err", err)
+	fs.mu.Unlock()
+	if due && !gather {
+		fs.buryEach(context.Background(), []index.Ino{ino})
 	}
 }
 
-// bury deletes an inode without a link. What is published of it needs no local
-// bytes, also when the index keeps it for the published tree's sake.
-func (fs *FS) bury(ctx context.Context, ino index.Ino) error {
-	if _, err := fs.cfg.Index.Reap(ctx, ino); err != nil {
-		return err
+// buryDead deletes the inodes that gather for some time.
+func (fs *FS) buryDead() {
+	time.Sleep(buryAfter)
+	fs.mu.Lock()
+	dead := fs.dead
+	fs.dead = nil
+	fs.mu.Unlock()
+	for some := range slices.Chunk(dead, buryTogether) {
+		fs.buryEach(context.Background(), some)
 	}
-	attr, err := fs.cfg.Index.Get(ctx, ino)
-	switch {
-	case err == nil && attr.Nlink > 0: // it has a name again
-		return nil
-	case err != nil && !errors.Is(err, index.ErrNotExist):
+}
+
+// buryEach deletes inodes together or, where that fails, those that it can.
+func (fs *FS) buryEach(ctx context.Context, inos []index.Ino) {
+	if err := fs.bury(ctx, inos...); err != nil {
+		for _, ino := range inos {
+			if err := fs.bury(ctx, ino); err != nil {
+				fs.log.Error("deleted inode stays until the next start", "op", "reap", "ino", uint64(ino), "err", err)
+			}
+		}
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.burying -= len(inos)
+}
+
+// bury deletes inodes without a link. What is published of them needs no local
+// bytes, also when the index keeps them for the published tree's sake.
+func (fs *FS) bury(ctx context.Context, inos ...index.Ino) error {
+	unlinked, err := fs.cfg.Index.Reap(ctx, inos...)
+	if err != nil {
 		return err
 	}
 	fs.kick() // a barrier has to follow
-	return fs.cfg.Staging.Discard(ino)
+	for _, ino := range unlinked {
+		if err := fs.cfg.Staging.Discard(ino); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reapAll reaps what the kernel did not get to forget before it unmounted.
-func (fs *FS) reapAll(ctx context.Context) {
+func (fs *FS) reapAll() {
 	fs.mu.Lock()
 	var inos []index.Ino
 	for ino := range fs.unlinked {
@@ -114,6 +149,7 @@ func (fs *FS) reapAll(ctx context.Context) {
 	}
 	fs.mu.Unlock()
 	for _, ino := range inos {
-		fs.reap(ctx, ino)
+		fs.reap(ino)
 	}
+	fs.burials.Wait()
 }

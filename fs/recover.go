@@ -27,7 +27,7 @@ type Recovered struct {
 // recorded them. It needs no network.
 func (fs *FS) Recover(ctx context.Context, rebooted bool) (Recovered, error) {
 	r := recovery{fs: fs, rebooted: rebooted}
-	for _, step := range []func(context.Context) error{r.reap, r.graves, r.staged, r.missing} {
+	for _, step := range []func(context.Context) error{r.reap, r.graves, r.staged, r.sever, r.missing} {
 		if err := step(ctx); err != nil {
 			return r.found, fmt.Errorf("recover: %w", err)
 		}
@@ -48,11 +48,11 @@ func (r *recovery) reap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, ino := range inos {
-		if err := r.fs.bury(ctx, ino); err != nil {
+	for some := range slices.Chunk(inos, buryTogether) {
+		if err := r.fs.bury(ctx, some...); err != nil {
 			return err
 		}
-		r.found.Reaped++
+		r.found.Reaped += len(some)
 	}
 	return nil
 }
@@ -92,16 +92,19 @@ const together = 64
 
 // staged looks at all that staging holds.
 func (r *recovery) staged(ctx context.Context) error {
-	var unknown, known []index.Ino
+	var unknown, known, doubtful []index.Ino
 	err := r.fs.cfg.Index.Locals(ctx, r.fs.cfg.Staging.Inos(), func(l index.Local) error {
-		if !l.Known {
+		switch {
+		case !l.Known:
 			unknown = append(unknown, l.Ino)
-			return nil
-		}
-		if r.rebooted {
-			known = append(known, l.Ino)
-		} else {
+		case l.Doubtful:
+			doubtful = append(doubtful, l.Ino)
+		case !r.rebooted:
 			r.fs.cfg.Staging.Trust(l)
+		case !l.Published || l.Dirty:
+			known = append(known, l.Ino)
+		case !l.Synced || !r.fs.cfg.Staging.Revive(l.Ino, l.Size):
+			doubtful = append(doubtful, l.Ino)
 		}
 		return nil
 	})
@@ -112,6 +115,9 @@ func (r *recovery) staged(ctx context.Context) error {
 		if err := r.shelve(ino); err != nil {
 			return fmt.Errorf("inode %d: %w", ino, err)
 		}
+	}
+	if err := r.doubt(ctx, doubtful); err != nil {
+		return err
 	}
 	var group errgroup.Group
 	group.SetLimit(together)
@@ -124,6 +130,38 @@ func (r *recovery) staged(ctx context.Context) error {
 		})
 	}
 	return group.Wait()
+}
+
+// doubt gives up clean copies that nobody synced for sure: the published content
+// stands. One of which the nodes have nothing any more is put aside. The others
+// count as absent from now on, and are removed later.
+func (r *recovery) doubt(ctx context.Context, inos []index.Ino) error {
+	ended, err := r.fs.cfg.Index.Ended(ctx)
+	if err != nil {
+		return err
+	}
+	if ended.Segments > 0 {
+		var rest []index.Ino
+		for _, ino := range inos {
+			only, err := r.fs.cfg.Index.HasEnded(ctx, ino)
+			if err == nil && only {
+				err = r.shelveCopy(ctx, ino)
+			} else {
+				rest = append(rest, ino)
+			}
+			if err != nil {
+				return fmt.Errorf("inode %d: %w", ino, err)
+			}
+		}
+		inos = rest
+	}
+	if r.rebooted && len(inos) > 0 { // else it is written down already
+		if err := r.fs.cfg.Index.CopiesDoubt(ctx, inos); err != nil {
+			return err
+		}
+	}
+	r.fs.cfg.Staging.Doubt(inos)
+	return nil
 }
 
 func (r *recovery) shelve(ino index.Ino) error {
@@ -150,15 +188,7 @@ func (r *recovery) afterReboot(ctx context.Context, ino index.Ino) error {
 			return err
 		}
 	}
-	// A clean copy, which nobody synced for sure, or changes that no barrier
-	// has seen: the published content stands, where it still does.
-	ended, err := r.fs.cfg.Index.HasEnded(ctx, attr.Ino)
-	if err != nil {
-		return err
-	}
-	if ended && !attr.Dirty {
-		return r.shelveCopy(ctx, attr.Ino)
-	}
+	// Changes that no barrier has seen: the published content stands.
 	if err := r.fs.cfg.Index.CopyDrop(ctx, attr.Ino); err != nil {
 		return err
 	}
@@ -173,6 +203,34 @@ func (r *recovery) shelveCopy(ctx context.Context, ino index.Ino) error {
 	r.fs.log.Warn("copy of a file whose storage has ended goes to lost+found", "op", "recover", "ino", uint64(ino))
 	r.found.Shelved++
 	return r.fs.cfg.Staging.Shelve(ino)
+}
+
+// sever cuts off programs that outlived the mount which lent them a file. What
+// they wrote until now counts.
+func (r *recovery) sever(ctx context.Context) error {
+	if r.rebooted {
+		return nil
+	}
+	var inos []index.Ino
+	err := r.fs.cfg.Index.EachDirty(ctx, func(a index.Attr, _ bool) error {
+		if _, _, plain := r.fs.cfg.Staging.Plain(a.Ino); plain { // as all that are lent
+			inos = append(inos, a.Ino)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, ino := range inos {
+		severed, err := r.fs.cfg.Staging.Sever(ino)
+		if err != nil { // a full disk keeps nobody from his files
+			r.fs.log.Error("file may still be written in a mount that is gone", "op", "recover", "ino", uint64(ino), "err", err)
+		}
+		if severed {
+			r.fs.log.Warn("file is still open in a mount that is gone; what is written there from now on is lost", "op", "recover", "ino", uint64(ino))
+		}
+	}
+	return nil
 }
 
 // queueTogether is how many files are queued in one transaction.
@@ -216,7 +274,7 @@ func (r *recovery) look(ctx context.Context, attr index.Attr, files map[index.In
 		}
 	}
 	// What is not there is made, with nothing in it: the committer packs it as no change.
-	local, err := r.fs.cfg.Staging.File(ctx, attr.Ino, staging.Shape{Size: attr.PubSize, Mtime: attr.Mtime, Base: attr.PubSize})
+	local, err := r.fs.cfg.Staging.File(ctx, attr.Ino, staging.Shape{Size: attr.PubSize, Mtime: attr.Mtime, Base: attr.PubSize, Under: attr.PubVersion})
 	if errors.Is(err, staging.ErrCorrupt) { // no reason to keep the others from their owner
 		r.fs.log.Error("block map is damaged", "op", "recover", "ino", uint64(attr.Ino), "err", err)
 		r.found.Damaged++

@@ -29,6 +29,8 @@ type blobs struct {
 	dir   string
 	fault atomic.Value // string: "", "broken", "hung", "corrupt"
 	reads atomic.Int64
+	bytes atomic.Int64                 // asked for
+	far   atomic.Int64                 // end of the furthest read
 	first atomic.Pointer[func() error] // happens before the next read
 }
 
@@ -38,6 +40,12 @@ func (b *blobs) path(id walrus.BlobID) string {
 
 func (b *blobs) ReadAt(ctx context.Context, id walrus.BlobID, p []byte, off int64) (int, error) {
 	b.reads.Add(1)
+	b.bytes.Add(int64(len(p)))
+	for end := off + int64(len(p)); ; {
+		if far := b.far.Load(); end <= far || b.far.CompareAndSwap(far, end) {
+			break
+		}
+	}
 	if f := b.first.Swap(nil); f != nil {
 		if err := (*f)(); err != nil {
 			return 0, err
@@ -75,6 +83,9 @@ type server struct {
 }
 
 func serve(home string) (err error) {
+	if err := limitFiles(); err != nil {
+		return err
+	}
 	s, rebooted, err := openServer(home)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err != nil {
@@ -105,7 +116,7 @@ func openServer(home string) (s *server, rebooted bool, err error) {
 		return s, false, err
 	}
 	s.staging, err = staging.Open(staging.Config{
-		Dir: filepath.Join(home, "staging"), Log: log, MarkDirty: s.db.MarkDirty,
+		Dir: filepath.Join(home, "staging"), Log: log, MarkDirty: s.db.MarkDirty, Unmark: s.db.Unmark,
 		Version: func(ctx context.Context, ino index.Ino) (uint64, error) {
 			attr, err := s.db.Get(ctx, ino)
 			return attr.Version, err
@@ -124,8 +135,8 @@ func openServer(home string) (s *server, rebooted bool, err error) {
 	}
 	s.fs, err = fs.New(fs.Config{
 		Index: s.db, Staging: s.staging, Blobs: s.blobs, Keys: s.keys, Log: log, ReadTimeout: timeout,
-		Wake: func() { s.woken.Add(1) },
-		Room: fs.Room{Take: s.take, Space: func() fs.Space { return fs.Space{Total: 1 << 40, Free: 1 << 39} }},
+		Wake: func() { s.woken.Add(1) }, Background: backgrounds[os.Getenv("WALFS_TEST_BACKGROUND")],
+		Room: fs.Room{Take: s.take, Space: func() fs.Space { return fs.Space{Total: 1 << 40, Free: 1 << 39} }, Spare: s.spare},
 	})
 	return s, rebooted, err
 }
@@ -138,6 +149,17 @@ func (s *server) close() (err error) {
 		err = errors.Join(err, s.db.Close())
 	}
 	return err
+}
+
+func (s *server) spare() int64 {
+	if left := s.room.Load(); left >= 0 {
+		return left
+	}
+	free, err := s.staging.Free()
+	if err != nil {
+		return 0
+	}
+	return free
 }
 
 func (s *server) take(n int64) error {
@@ -156,13 +178,17 @@ func (s *server) take(n int64) error {
 }
 
 func (s *server) serve(rebooted bool) error {
+	if os.Getenv("WALFS_TEST_FLUSH") == "never" {
+		s.fs.NeverFlush()
+	}
 	found, err := s.fs.Recover(ctx, rebooted)
 	if err != nil {
 		return err
 	}
 	mount, err := s.fs.Mount(fs.MountOptions{
-		Dir: os.Getenv("WALFS_TEST_MNT"), Name: "test", AllowOther: os.Geteuid() == 0,
+		Dir: os.Getenv("WALFS_TEST_MNT"), Name: "test", AllowOther: os.Geteuid() == 0, Pass: passMode(),
 		Options: strings.Fields(os.Getenv("WALFS_TEST_OPTIONS")),
+		Hooks:   fs.Hooks{Evict: func(context.Context, index.Ino) error { panic("a broken invariant") }},
 	})
 	if err != nil {
 		return err
@@ -189,6 +215,11 @@ func (s *server) serve(rebooted bool) error {
 	return nil
 }
 
+// passMode is how the server mounts: passthrough wherever it works, unless the environment says otherwise.
+func passMode() fs.PassMode {
+	return map[string]fs.PassMode{"": fs.PassAuto, "on": fs.PassOn, "off": fs.PassOff}[os.Getenv("WALFS_TEST_PASS")]
+}
+
 func (s *server) do(command, arg string) (answer any, err error) {
 	switch command {
 	case "snap":
@@ -204,6 +235,10 @@ func (s *server) do(command, arg string) (answer any, err error) {
 		return "", nil
 	case "reads":
 		return s.blobs.reads.Load(), nil
+	case "bytes":
+		return s.blobs.bytes.Swap(0), nil
+	case "far":
+		return s.blobs.far.Load(), nil
 	case "room":
 		n, err := strconv.ParseInt(arg, 10, 64)
 		s.room.Store(n)
@@ -211,6 +246,10 @@ func (s *server) do(command, arg string) (answer any, err error) {
 	case "readonly":
 		s.fs.SetReadOnly(arg == "on")
 		return "", nil
+	case "panics":
+		return s.fs.Counts().Panics, nil
+	case "requests":
+		return s.fs.Counts().Requests[arg], nil
 	case "staged":
 		return len(s.staging.Inos()), nil
 	case "held": // whether a barrier has written down what staging holds
@@ -229,7 +268,7 @@ func (s *server) do(command, arg string) (answer any, err error) {
 		problems, err := s.db.Check(ctx)
 		return strings.Join(problems, "; "), err
 	}
-	return "", fmt.Errorf("no command %q", command)
+	return s.answer(command, arg)
 }
 
 // snapshot is all that was queued, on its way into one segment.
@@ -349,26 +388,39 @@ func (s *server) cut(number uint64, plain []byte, done []index.Packed, moves ...
 }
 
 // evict removes what staging holds of files that are published as they are.
-func (s *server) evict() (int, error) {
-	evicted := 0
+// The kernel releases what was closed a moment later.
+func (s *server) evict() (evicted int, err error) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		gone, busy, err := s.evictOnce()
+		if evicted += gone; err != nil || busy == 0 || time.Now().After(deadline) {
+			return evicted, err
+		}
+	}
+}
+
+func (s *server) evictOnce() (evicted, busy int, err error) {
 	for _, ino := range s.staging.Inos() {
 		attr, err := s.db.Get(ctx, ino)
+		if errors.Is(err, index.ErrNotExist) {
+			continue // it is being deleted
+		}
 		if err != nil {
-			return 0, err
+			return evicted, busy, err
 		}
 		if attr.Dirty {
 			continue
 		}
 		err = s.staging.Remove(ino)
 		if errors.Is(err, staging.ErrBusy) {
-			continue // the kernel has not released it yet
+			busy++
+			continue
 		}
 		if err != nil {
-			return 0, err
+			return evicted, busy, err
 		}
 		evicted++
 	}
-	return evicted, nil
+	return evicted, busy, nil
 }
 
 // certify makes all segments certified and the anchor cover them.

@@ -3,6 +3,7 @@ package fs
 import (
 	"bytes"
 	"context"
+	"strings"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 
@@ -21,10 +22,18 @@ func (fs *FS) Untrash(ctx context.Context, list []index.UntrashRequest) ([]index
 	}
 	fs.cfg.Wake()
 	a := announcement{fs: fs, told: map[*fusefs.Inode]bool{}}
+	linked := map[index.Ino]bool{}
 	for i := range done {
-		if done[i].Err == nil {
-			a.path(done[i].Path)
+		if done[i].Err != nil {
+			continue
 		}
+		if ino := done[i].Ino; done[i].Linked && !linked[ino] {
+			linked[ino] = true
+			if err := a.links(ctx, ino); err != nil {
+				fs.log.Warn("the kernel may show old attributes of a file", "op", "untrash", "ino", ino, "err", err)
+			}
+		}
+		a.path(done[i].Path)
 	}
 	return done, nil
 }
@@ -34,6 +43,28 @@ func (fs *FS) Untrash(ctx context.Context, list []index.UntrashRequest) ([]index
 type announcement struct {
 	fs   *FS
 	told map[*fusefs.Inode]bool
+}
+
+// links tells that a file has more links than the kernel may know.
+func (a *announcement) links(ctx context.Context, ino index.Ino) error {
+	at := a.fs.root.Load()
+	if at == nil {
+		return nil // not mounted
+	}
+	paths, err := a.fs.cfg.Index.Paths(ctx, ino)
+	for _, path := range paths {
+		known := at.EmbeddedInode()
+		for name := range strings.SplitSeq(path, "/") {
+			if known = known.GetChild(name); known == nil {
+				break
+			}
+		}
+		if known != nil && known.StableAttr().Ino == uint64(ino) {
+			_ = known.NotifyContent(-1, 0) // attributes only; not there is good too
+			break
+		}
+	}
+	return err
 }
 
 // path tells of the first name on the way to a file that the kernel has no

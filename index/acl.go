@@ -144,8 +144,11 @@ const (
 )
 
 // acl returns an ACL of an inode, nil when it has none.
-func (c *conn) acl(ino Ino, name string) (acl, error) {
-	r, err := c.one(sqlXattr, ino, []byte(name))
+func (tx *txn) acl(ino Ino, name string) (acl, error) {
+	if !tx.db.attrNames.used(name) {
+		return nil, nil
+	}
+	r, err := tx.one(sqlXattr, ino, []byte(name))
 	if errors.Is(err, errNoRow) {
 		return nil, nil
 	}
@@ -156,6 +159,7 @@ func (c *conn) acl(ino Ino, name string) (acl, error) {
 }
 
 func (tx *txn) putXattr(ino Ino, name string, value []byte) error {
+	tx.db.attrNames.add(name)
 	return tx.run(sqlPutXattr, ino, []byte(name), nonNil(value))
 }
 

@@ -10,12 +10,24 @@ import (
 )
 
 // Get returns an inode, or ErrNotExist.
-func (db *DB) Get(ctx context.Context, ino Ino) (a Attr, err error) {
-	err = db.view(func(c *conn) error {
-		a, err = c.attr(ino)
-		return err
-	})
-	return a, err
+func (db *DB) Get(ctx context.Context, ino Ino) (Attr, error) {
+	return db.reading(func(c *conn) (Attr, error) { return c.attr(ino) })
+}
+
+// reading reads attributes, with what waits to be queued over them.
+func (db *DB) reading(fn func(*conn) (Attr, error)) (a Attr, err error) {
+	for fresh := false; !fresh; {
+		moment := db.soon.moment()
+		err = db.peek(func(c *conn) error {
+			a, err = fn(c)
+			fresh = err != nil || db.over(c, &a, moment)
+			return err
+		})
+		if err != nil {
+			return a, err
+		}
+	}
+	return a, nil
 }
 
 // SetAttr changes attributes and returns all of them. The mtime of a file
@@ -24,31 +36,41 @@ func (db *DB) Get(ctx context.Context, ino Ino) (a Attr, err error) {
 // size for a file that is not marked dirty; ErrRange: a negative size, or the
 // size of something that is no regular file.
 func (db *DB) SetAttr(ctx context.Context, ino Ino, c Change) (a Attr, err error) {
+	if c.Size == nil {
+		return db.answer(&op{kind: opSetAttr, ino: ino, change: c}, db.update)
+	}
 	err = db.update(func(tx *txn) error {
-		n, err := tx.inode(ino)
-		if err != nil {
-			return err
-		}
-		if c.Size != nil {
-			if err := checkResize(&n.Attr, *c.Size); err != nil {
-				return err
-			}
-			tx.st.bytes += *c.Size - n.Size
-		}
-		if n.Dirty {
-			tx.newer(ino, toldRow, c.Seq)
-		}
-		n.apply(c, tx.now)
-		n.generation = tx.st.open
-		a = n.Attr
-		if c.Mode != nil {
-			if err := tx.chmodACL(&n); err != nil {
-				return err
-			}
-		}
-		return tx.saveAttr(&n)
+		a, err = tx.setAttr(ino, c)
+		return err
 	})
 	return a, err
+}
+
+func (tx *txn) setAttr(ino Ino, c Change) (Attr, error) {
+	if err := tx.queueFirst(ino, c.Seq); err != nil {
+		return Attr{}, err
+	}
+	n, err := tx.inode(ino)
+	if err != nil {
+		return Attr{}, err
+	}
+	if c.Size != nil {
+		if err := checkResize(&n.Attr, *c.Size); err != nil {
+			return Attr{}, err
+		}
+		tx.st.bytes += *c.Size - n.Size
+	}
+	if n.Dirty {
+		tx.newer(ino, toldRow, c.Seq)
+	}
+	n.apply(c, tx.now)
+	n.generation = tx.st.open
+	if c.Mode != nil {
+		if err := tx.chmodACL(&n); err != nil {
+			return Attr{}, err
+		}
+	}
+	return n.Attr, tx.saveAttr(&n)
 }
 
 func checkResize(a *Attr, size int64) error {
@@ -99,12 +121,18 @@ func (tx *txn) saveAttr(n *inode) error {
 // ReadDir returns up to max entries of a directory whose cookies are greater
 // than after, in the order of their cookies. An entry keeps its cookie for life.
 func (db *DB) ReadDir(ctx context.Context, dir Ino, after uint64, max int) (entries []Entry, err error) {
-	err = db.snapshot(func(c *conn) error {
+	moment := db.soon.moment()
+	var stale []int
+	err = db.peekAll(func(c *conn) error {
 		err := c.query(`SELECT d.cookie, d.name, `+attrColumns+`
 			FROM dirents d INDEXED BY dirents_cookie CROSS JOIN inodes i ON i.ino = d.ino
 			WHERE d.parent = ? AND d.cookie > ? AND d.ino IS NOT NULL ORDER BY d.cookie LIMIT ?`,
 			func(r row) error {
-				entries = append(entries, Entry{Cookie: r.uint(0), Name: r.bytes(1), Attr: scanAttr(r, 2)})
+				e := Entry{Cookie: r.uint(0), Name: r.bytes(1), Attr: scanAttr(r, 2)}
+				if !db.over(c, &e.Attr, moment) {
+					stale = append(stale, len(entries))
+				}
+				entries = append(entries, e)
 				return nil
 			}, dir, after, max)
 		if err != nil || len(entries) > 0 {
@@ -116,13 +144,18 @@ func (db *DB) ReadDir(ctx context.Context, dir Ino, after uint64, max int) (entr
 		}
 		return err
 	})
+	for _, i := range stale {
+		if err == nil {
+			entries[i].Attr, err = db.Get(ctx, entries[i].Attr.Ino)
+		}
+	}
 	return entries, err
 }
 
 // LastCookie returns the greatest cookie in a directory, 0 when it is empty.
 // Entries that come later have greater ones.
 func (db *DB) LastCookie(ctx context.Context, dir Ino) (cookie uint64, err error) {
-	err = db.view(func(c *conn) error {
+	err = db.peek(func(c *conn) error {
 		n, err := c.int(`SELECT coalesce(max(cookie), 0) FROM dirents INDEXED BY dirents_cookie
 			WHERE parent = ? AND ino IS NOT NULL`, dir)
 		cookie = uint64(n)
@@ -133,7 +166,7 @@ func (db *DB) LastCookie(ctx context.Context, dir Ino) (cookie uint64, err error
 
 // Readlink returns the target of a symbolic link. ErrRange: it is something else.
 func (db *DB) Readlink(ctx context.Context, ino Ino) (target []byte, err error) {
-	err = db.view(func(c *conn) error {
+	err = db.peek(func(c *conn) error {
 		n, err := c.inode(ino)
 		if err == nil && !n.IsSymlink() {
 			return fmt.Errorf("inode %d is no symbolic link: %w", ino, ErrRange)
@@ -165,7 +198,7 @@ func (db *DB) Parent(ctx context.Context, ino Ino) (parent Ino, err error) {
 	if ino == Root {
 		return Root, nil
 	}
-	err = db.view(func(c *conn) error {
+	err = db.peek(func(c *conn) error {
 		parent, err = c.parent(ino)
 		return err
 	})
@@ -191,6 +224,33 @@ func (db *DB) Path(ctx context.Context, ino Ino) (string, error) {
 	}
 	slices.Reverse(names)
 	return "/" + strings.Join(names, "/"), nil
+}
+
+// Paths returns all live paths of an inode that is no directory, without a leading slash.
+func (db *DB) Paths(ctx context.Context, ino Ino) (paths []string, err error) {
+	err = db.snapshot(func(c *conn) error {
+		var names []edge
+		err := c.query(`SELECT parent, name FROM dirents INDEXED BY dirents_ino WHERE ino = ?`, func(r row) error {
+			names = append(names, edge{parent: r.ino(0), name: r.bytes(1)})
+			return nil
+		}, ino)
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			path := string(n.name)
+			for at := n.parent; at != Root; {
+				parent, name, err := c.nameOf(at)
+				if err != nil {
+					return err
+				}
+				path, at = string(name)+"/"+path, parent
+			}
+			paths = append(paths, path)
+		}
+		return nil
+	})
+	return paths, err
 }
 
 // Resolve walks a path from the root; empty elements and "." stay where they
@@ -252,26 +312,43 @@ func (c *conn) inos(sql string, args ...any) ([]Ino, error) {
 	return inos, err
 }
 
-// Reap deletes an inode that has no link left and that nobody has open. It
-// reports false when the inode has links, or when the published tree still
-// needs it: then it goes by itself once that is over.
-func (db *DB) Reap(ctx context.Context, ino Ino) (deleted bool, err error) {
+// Reap deletes inodes that have no link left and that nobody has open, in one
+// transaction. Those that the published tree still needs go by themselves once
+// that is over. It returns the inodes that have no link: nobody needs any
+// longer what is local of them.
+func (db *DB) Reap(ctx context.Context, inos ...Ino) (unlinked []Ino, err error) {
 	err = db.update(func(tx *txn) error {
-		deleted = false
-		n, err := tx.inode(ino)
-		if errors.Is(err, ErrNotExist) || err == nil && n.Nlink > 0 {
-			return nil
+		unlinked = unlinked[:0]
+		for _, ino := range inos {
+			linked, err := tx.reap(ino)
+			if err != nil {
+				return err
+			}
+			if !linked {
+				unlinked = append(unlinked, ino)
+			}
 		}
-		if err != nil {
-			return err
-		}
-		if err := tx.run(`UPDATE inodes SET reap = 1 WHERE ino = ?`, ino); err != nil {
-			return err
-		}
-		deleted, err = tx.bury(&n)
-		return err
+		return nil
 	})
-	return deleted, err
+	return unlinked, err
+}
+
+// reap deletes an inode, at once or later, unless it has links.
+func (tx *txn) reap(ino Ino) (linked bool, err error) {
+	n, err := tx.inode(ino)
+	switch {
+	case errors.Is(err, ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case n.Nlink > 0:
+		return true, nil
+	}
+	deleted, err := tx.bury(&n)
+	if err == nil && !deleted {
+		err = tx.run(`UPDATE inodes SET reap = 1 WHERE ino = ?`, ino)
+	}
+	return false, err
 }
 
 // bury deletes an inode unless it is published under some name or the cut
@@ -287,13 +364,13 @@ func (tx *txn) bury(n *inode) (bool, error) {
 	if _, err := tx.settleAdopted(n.Ino); err != nil {
 		return false, err
 	}
-	if err := tx.retire(n); err != nil {
+	if err := errors.Join(tx.retire(n), tx.dropCopy(n.Ino)); err != nil {
 		return false, err
 	}
 	for _, sql := range []string{
 		`DELETE FROM inodes WHERE ino = ?`, `DELETE FROM xattrs WHERE ino = ?`, `DELETE FROM hashes WHERE ino = ?`,
 		`DELETE FROM jobs WHERE ino = ?`, `DELETE FROM partials WHERE ino = ?`, `DELETE FROM held WHERE ino = ?`,
-		`DELETE FROM copies WHERE ino = ?`,
+		`DELETE FROM pins WHERE ino = ?`,
 	} {
 		if err := tx.run(sql, n.Ino); err != nil {
 			return false, err

@@ -10,15 +10,23 @@ import (
 // Backup writes a consistent copy of the index, replacing an older one, so that
 // it appears whole. Nobody waits for it.
 func (db *DB) Backup(ctx context.Context, path string) error {
-	if err := os.Remove(path + sumsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := errors.Join(removeAny(path+sumsSuffix), removeAny(path+aheadSuffix), db.settle()); err != nil {
 		return fmt.Errorf("back up index: %w", err)
 	}
 	if err := copyTo(db.path, path); err != nil {
 		return fmt.Errorf("back up index: %w", err)
 	}
 	s := &sums{path: path, dirty: map[int]bool{}}
-	if err := s.fill(); err != nil {
+	if err := errors.Join(s.fill(), s.close()); err != nil {
 		return fmt.Errorf("back up index: %w", err)
+	}
+	return nil
+}
+
+// removeAny removes a file; there need not be one.
+func removeAny(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }
@@ -34,7 +42,11 @@ func Verify(ctx context.Context, path string) (d Drive, err error) {
 		return d, fmt.Errorf("verify %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	if _, err = checkSums(path, true, len(migrations)+1); err == nil {
+	s, err := checkSums(path, true, len(migrations)+1)
+	if s != nil {
+		defer func() { err = errors.Join(err, s.close()) }()
+	}
+	if err == nil {
 		d, err = c.verify()
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package index_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/walfs/walfs/index"
@@ -208,4 +209,17 @@ func BenchmarkUnlink(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkCreate8 makes files from eight goroutines, which share transactions.
+func BenchmarkCreate8(b *testing.B) {
+	db := open(b)
+	dir := create(b, db, index.Root, "dir", dirMode)
+	var next atomic.Int64
+	b.SetParallelism(4) // of two processors
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			create(b, db, dir.Ino, fmt.Sprintf("some-file-name-%08d", next.Add(1)), fileMode)
+		}
+	})
 }

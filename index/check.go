@@ -19,6 +19,8 @@ var rules = []struct{ broken, sql string }{
 	{"dirty mark", `SELECT ino, version FROM inodes WHERE dirty <> (version <> pub_version) OR version < pub_version`},
 	{"job of a clean file", `SELECT j.ino, j.version FROM jobs j LEFT JOIN inodes i ON i.ino = j.ino
 		WHERE i.ino IS NULL OR i.dirty = 0 OR j.version > i.version`},
+	{"ignored file that is published", `SELECT j.ino, i.pub_version FROM jobs j INDEXED BY jobs_ignored JOIN inodes i ON i.ino = j.ino
+		WHERE j.ignored = 1 AND i.pub_version > 0`},
 	{"overlapping extents", `SELECT ino, off FROM (SELECT ino, off, lag(off + len) OVER (PARTITION BY ino ORDER BY off) AS before
 		FROM extents WHERE dead = 9223372036854775807) WHERE before > off`},
 	{"extent beyond the end", `SELECT e.ino, e.off FROM extents e JOIN inodes i ON i.ino = e.ino

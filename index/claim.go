@@ -15,7 +15,7 @@ import (
 const MaxPause = 15 * time.Minute
 
 // Claim returns up to max jobs that may be tried now: the oldest ones, sorted
-// by parent and name. With resting set it returns those too that wait out a
+// by parent and name. Those of ignored files are not among them. With resting set it returns those too that wait out a
 // failure. A job stays until its version was committed, so a second Claim
 // returns it again.
 func (db *DB) Claim(ctx context.Context, max int, resting bool) (jobs []Job, err error) {
@@ -23,7 +23,7 @@ func (db *DB) Claim(ctx context.Context, max int, resting bool) (jobs []Job, err
 	err = db.snapshot(func(c *conn) error {
 		err := c.query(`SELECT j.ino, i.version, i.size, j.queued, j.tries, j.error
 			FROM jobs j INDEXED BY jobs_queued CROSS JOIN inodes i ON i.ino = j.ino
-			WHERE ? OR j.next NOT BETWEEN ? AND ? ORDER BY j.queued LIMIT ?`, func(r row) error {
+			WHERE j.ignored = 0 AND (? OR j.next NOT BETWEEN ? AND ?) ORDER BY j.queued LIMIT ?`, func(r row) error {
 			jobs = append(jobs, Job{Ino: r.ino(0), Version: r.uint(1), Size: r.int(2),
 				Waited: waited(now, r.int(3)), Tries: int(r.int(4)), Error: r.text(5)})
 			return nil
@@ -75,11 +75,12 @@ func (db *DB) JobFailed(ctx context.Context, ino Ino, cause error, pause time.Du
 	})
 }
 
-// Pending returns how much waits, cheaply.
+// Pending returns how much waits, cheaply. Ignored files do not.
 func (db *DB) Pending(ctx context.Context) (p Pending, err error) {
 	packed := db.latest.Load().packed
 	err = db.snapshot(func(c *conn) error {
-		r, err := c.one(`SELECT count(*), CAST(total(i.size) AS INTEGER), min(j.queued) FROM jobs j CROSS JOIN inodes i ON i.ino = j.ino`)
+		r, err := c.one(`SELECT count(*), CAST(total(i.size) AS INTEGER), min(j.queued)
+			FROM jobs j INDEXED BY jobs_queued CROSS JOIN inodes i ON i.ino = j.ino WHERE j.ignored = 0`)
 		if err != nil {
 			return err
 		}
@@ -94,8 +95,7 @@ func (db *DB) Pending(ctx context.Context) (p Pending, err error) {
 			return err
 		}
 		if force := db.force.Load(); names == 0 && force > 0 {
-			if names, err = c.int(`SELECT EXISTS (SELECT 1 FROM dirents INDEXED BY dirents_pending
-				WHERE ino IS NOT pub AND generation <= ?)`, force); err != nil {
+			if names, err = c.int(`SELECT EXISTS (`+sqlNamesWaiting+`)`, force); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"syscall"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 )
@@ -220,6 +221,9 @@ func mapError(err error) error {
 	}
 	if e.ExtendedCode == sqlite3.ErrConstraintTrigger {
 		return fmt.Errorf("%w: %w", ErrCollected, err)
+	}
+	if e.SystemErrno == syscall.EROFS { // the file system turned read-only, as some do after an error
+		return fmt.Errorf("%w: %w", e.SystemErrno, err)
 	}
 	return err
 }

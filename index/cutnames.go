@@ -232,23 +232,50 @@ func (c *nameCut) shown(ino Ino) bool {
 // Changing returns the generation of changes made now.
 func (db *DB) Changing() uint64 { return db.latest.Load().open }
 
+// sqlNamesWaiting selects the names that changed up to a generation and are not published as
+// they are now. Those of ignored files wait for nothing.
+const sqlNamesWaiting = `SELECT 1 FROM dirents d INDEXED BY dirents_pending WHERE d.ino IS NOT d.pub AND d.generation <= ?
+	AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.ino = d.ino AND j.ignored = 1)`
+
 // NamesWaiting counts the names that changed up to a generation and are not
-// published as they are now.
+// published as they are now. Those of ignored files are not counted.
 func (db *DB) NamesWaiting(ctx context.Context, generation uint64) (n int, err error) {
 	err = db.view(func(c *conn) error {
-		waiting, err := c.int(`SELECT count(*) FROM dirents INDEXED BY dirents_pending WHERE ino IS NOT pub AND generation <= ?`, generation)
+		waiting, err := c.int(`SELECT count(*) FROM (`+sqlNamesWaiting+`)`, generation)
 		n = int(waiting)
 		return err
 	})
 	return n, err
 }
 
-// NamesWaitingOf counts the names of one inode that changed up to a generation
-// and are not published.
+// sqlWayTo counts names of an inode, ?1, and of all folders on the ways to it.
+const sqlWayTo = `WITH RECURSIVE way(ino) AS (VALUES (?1) UNION
+	SELECT d.parent FROM way CROSS JOIN dirents d INDEXED BY dirents_ino WHERE d.ino = way.ino)
+	SELECT count(*) FROM way CROSS JOIN dirents d INDEXED BY dirents_ino WHERE d.ino = way.ino AND `
+
+const (
+	sqlWaitingTo = sqlWayTo + `d.ino IS NOT d.pub AND d.generation <= ?2
+		AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.ino = d.ino AND j.ignored = 1)`
+	sqlPendingTo = sqlWayTo + `(d.ino IS NOT d.pub OR min(d.generation, ?2) > ?3)`
+)
+
+// WayAnchored reports whether the anchor covers the names of an inode and of
+// all folders on the way to it.
+func (db *DB) WayAnchored(ctx context.Context, ino Ino) (is bool, err error) {
+	st := db.latest.Load()
+	err = db.snapshot(func(c *conn) error {
+		n, err := c.int(sqlPendingTo, ino, st.packed, st.anchored)
+		is = n == 0
+		return err
+	})
+	return is, err
+}
+
+// NamesWaitingOf counts the names of one inode, and of the folders on the way to
+// it, that changed up to a generation and are not published.
 func (db *DB) NamesWaitingOf(ctx context.Context, ino Ino, generation uint64) (n int, err error) {
 	err = db.view(func(c *conn) error {
-		waiting, err := c.int(`SELECT count(*) FROM dirents INDEXED BY dirents_ino WHERE ino = ? AND ino IS NOT pub AND generation <= ?`,
-			ino, generation)
+		waiting, err := c.int(sqlWaitingTo, ino, generation)
 		n = int(waiting)
 		return err
 	})
@@ -273,7 +300,7 @@ func (tx *txn) unforce() error {
 	if force == 0 {
 		return nil
 	}
-	waiting, err := tx.int(`SELECT EXISTS (SELECT 1 FROM dirents INDEXED BY dirents_pending WHERE ino IS NOT pub AND generation <= ?)`, force)
+	waiting, err := tx.int(`SELECT EXISTS (`+sqlNamesWaiting+`)`, force)
 	if err == nil && waiting == 0 {
 		tx.db.force.CompareAndSwap(force, 0)
 	}

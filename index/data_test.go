@@ -234,6 +234,25 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// TestChangedBehind is told of a write whose time, of a clock that goes by ticks, lies before
+// the last change of the attributes: that is another ctime all the same, and stays it.
+func TestChangedBehind(t *testing.T) {
+	db := open(t)
+	a := create(t, db, index.Root, "a", fileMode)
+	told := index.Queued{Size: 1, Mtime: a.Ctime - 1}
+	changed := told.Changed(&a, a.Ctime+1000)
+	if changed <= a.Ctime {
+		t.Errorf("ctime %d stays, though something was written", a.Ctime)
+	}
+	if err := db.Queue(ctx, a.Ino, told); err != nil {
+		t.Fatal(err)
+	}
+	got := must(db.Get(ctx, a.Ino))
+	if again := told.Changed(&got, got.Ctime+1000); got.Ctime != changed || again != changed {
+		t.Errorf("ctime %d once it is written down, and %d then, want %d", got.Ctime, again, changed)
+	}
+}
+
 func TestMarkDirty(t *testing.T) {
 	db := open(t)
 	c := &committer{t: t, db: db}
@@ -257,6 +276,9 @@ func TestMarkDirty(t *testing.T) {
 	}
 	if v := must(db.MarkDirty(ctx, a.Ino, 0)); v != 3 {
 		t.Errorf("version %d, want 3", v)
+	}
+	if n := must(db.DirtyFiles(ctx)); n != 1 {
+		t.Errorf("%d files are dirty", n)
 	}
 	if list := must(db.Dirties(ctx)); len(list) != 1 || list[0].Ino != a.Ino || !list[0].Dirty {
 		t.Errorf("dirty files %+v", list)
@@ -438,7 +460,7 @@ func TestCopies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, err := range []error{db.CopyTouch(ctx, inos[0]), db.CopyDrop(ctx, inos[1]), db.CopyAdd(ctx, inos[2], 30)} {
+	for _, err := range []error{db.CopiesTouch(ctx, []index.Ino{inos[0], 1 << 40}), db.CopyDrop(ctx, inos[1]), db.CopyAdd(ctx, inos[2], 30)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -447,11 +469,17 @@ func TestCopies(t *testing.T) {
 	for _, c := range must(db.CopiesOldest(ctx, 2)) {
 		got = append(got, c.Ino)
 	}
-	if want := []index.Ino{inos[3], inos[0]}; !slices.Equal(got, want) {
+	if want := []index.Ino{inos[3], inos[2]}; !slices.Equal(got, want) {
 		t.Errorf("oldest %v, want %v", got, want)
 	}
-	if n := must(db.CopiesBytes(ctx)); n != 1+30+4 {
-		t.Errorf("%d bytes", n)
+	if sum := db.CopiesSum(); sum != (index.CopiesSum{Files: 3, Bytes: 1 + 30 + 4, Hot: 1}) {
+		t.Errorf("sum %+v", sum)
+	}
+	if err := db.CopiesCool(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if list := must(db.CopiesOldest(ctx, 9)); len(list) != 3 || list[0].Hot || db.CopiesSum().Hot != 0 {
+		t.Errorf("cooled: %+v, sum %+v", list, db.CopiesSum())
 	}
 }
 
@@ -462,8 +490,8 @@ func TestOrphans(t *testing.T) {
 	tree(t, db, "open", "old")
 	c.both(c.packed("old", 1, 1))
 	open, old := lookup(t, db, "open").Ino, lookup(t, db, "old").Ino
-	if must(db.Reap(ctx, open)) {
-		t.Error("a linked inode was reaped")
+	if got := must(db.Reap(ctx, open, old)); len(got) != 0 {
+		t.Errorf("linked inodes were reaped: %v", got)
 	}
 	for _, n := range []string{"open", "old"} {
 		must(db.Unlink(ctx, index.Root, []byte(n)))
@@ -471,11 +499,14 @@ func TestOrphans(t *testing.T) {
 	if got := must(db.Orphans(ctx)); !slices.Equal(got, []index.Ino{open, old}) {
 		t.Errorf("orphans %v", got)
 	}
-	if !must(db.Reap(ctx, open)) {
-		t.Error("an unpublished orphan stays")
+	if got := must(db.Reap(ctx, open, index.Root, old)); !slices.Equal(got, []index.Ino{open, old}) {
+		t.Errorf("reaped %v", got)
 	}
-	if must(db.Reap(ctx, old)) {
-		t.Error("a published orphan went before its removal was")
+	if _, err := db.Get(ctx, open); !errors.Is(err, index.ErrNotExist) {
+		t.Errorf("an unpublished orphan stays: %v", err)
+	}
+	if _, err := db.Get(ctx, old); err != nil {
+		t.Errorf("a published orphan went before its removal was: %v", err)
 	}
 	c.both()
 	if got := must(db.Orphans(ctx)); len(got) != 0 {
@@ -484,8 +515,8 @@ func TestOrphans(t *testing.T) {
 	if _, err := db.Get(ctx, old); !errors.Is(err, index.ErrNotExist) {
 		t.Errorf("reaped inode: %v", err)
 	}
-	if must(db.Reap(ctx, old)) {
-		t.Error("reaped twice")
+	if got := must(db.Reap(ctx, old)); !slices.Equal(got, []index.Ino{old}) {
+		t.Errorf("reaped twice: %v", got)
 	}
 	if u := must(db.Usage(ctx)); u.Inodes != 1 || u.Bytes != 0 {
 		t.Errorf("usage %+v", u)

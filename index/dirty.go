@@ -11,6 +11,18 @@ type Queued struct {
 	Size  int64
 	Mtime int64  // Unix time in nanoseconds
 	Seq   uint64 // order of what is told of a file, see order; 0: not known, the newest
+
+	told int64 // when, as Unix time in nanoseconds; 0: in the transaction
+}
+
+// Changed returns the ctime that a file with attributes a has with what is
+// told of it: that of the last change of its content, now at most. It is another
+// one than before, although the kernel's clock for content goes by ticks, and may be behind.
+func (q Queued) Changed(a *Attr, now int64) int64 {
+	if q.Mtime == a.Mtime {
+		return a.Ctime
+	}
+	return max(a.Ctime+1, min(q.Mtime, now))
 }
 
 // Held is what staging holds of a file at a barrier.
@@ -67,8 +79,44 @@ func (tx *txn) markDirty(ino Ino, seq uint64, inBarrier bool) (uint64, error) {
 	tx.setTold(ino, told{seq, seq})
 	return version, errors.Join(
 		tx.run(`DELETE FROM held WHERE ino = ?`, ino),
+		tx.run(`UPDATE copies SET synced = ? WHERE ino = ?`, unsyncable, ino),
 		tx.run(`UPDATE inodes SET version = ?, dirty = 1, touched = 0 WHERE ino = ?`, version, ino),
 	)
+}
+
+// Unmark takes back the MarkDirty that made a version, when nothing was written
+// after all: the version before is the live one again. That one is the published
+// one, or, with packing, about to be. It reports whether it did.
+func (db *DB) Unmark(ctx context.Context, ino Ino, version uint64, packing bool) (done bool, err error) {
+	err = db.update(func(tx *txn) error {
+		n, err := tx.inode(ino)
+		if err != nil {
+			return err
+		}
+		published := n.PubVersion+1 == version
+		if done = n.Dirty && n.Version == version && (published || packing); !done {
+			return nil
+		}
+		if err := tx.run(`UPDATE inodes SET version = ?, dirty = ? WHERE ino = ?`, version-1, truth(!published), ino); err != nil {
+			return err
+		}
+		// Names that the file got meanwhile would wait for a version that never comes.
+		if err := tx.run(`UPDATE dirents SET needs = ? WHERE ino = ? AND needs = ?`, version-1, ino, version); err != nil {
+			return err
+		}
+		if !published {
+			return tx.run(`UPDATE jobs SET version = ? WHERE ino = ?`, version-1, ino)
+		}
+		if !n.touched {
+			tx.setTold(ino, told{})
+		}
+		return errors.Join(
+			tx.run(`DELETE FROM jobs WHERE ino = ?`, ino),
+			tx.run(`DELETE FROM partials WHERE ino = ?`, ino),
+			tx.run(`DELETE FROM held WHERE ino = ?`, ino),
+		)
+	})
+	return done && err == nil, err
 }
 
 // Queue writes size and mtime of a dirty file into its row and adds a job for
@@ -109,9 +157,13 @@ func (tx *txn) queue(ino Ino, q Queued) (n inode, err error) {
 	if n.Nlink == 0 {
 		return n, nil
 	}
-	return n, tx.run(`INSERT INTO jobs (ino, version, queued, tries, next) VALUES (?, ?, ?, 0, 0)
-		ON CONFLICT (ino) DO UPDATE SET version = excluded.version, tries = 0, next = 0, error = NULL
-		WHERE version <> excluded.version`, ino, n.Version, tx.now)
+	ignored, err := tx.toIgnore(&n.Attr)
+	if err != nil {
+		return n, err
+	}
+	return n, tx.run(`INSERT INTO jobs (ino, version, queued, tries, next, ignored) VALUES (?, ?, ?, 0, 0, ?)
+		ON CONFLICT (ino) DO UPDATE SET version = excluded.version, tries = 0, next = 0, error = NULL, ignored = excluded.ignored
+		WHERE version <> excluded.version`, ino, n.Version, tx.now, truth(ignored))
 }
 
 // settle takes over the last mtime of a version that was packed while the file
@@ -133,28 +185,30 @@ func (tx *txn) resize(n *inode, q Queued) error {
 	if n.Size == q.Size && n.Mtime == q.Mtime {
 		return nil
 	}
-	if n.Mtime != q.Mtime {
-		n.Ctime = tx.now
+	now := tx.now
+	if q.told != 0 {
+		now = q.told
 	}
+	n.Ctime = q.Changed(&n.Attr, now)
 	tx.st.bytes += q.Size - n.Size
 	n.Size, n.Mtime = q.Size, q.Mtime
 	return tx.run(`UPDATE inodes SET size = ?, mtime = ?, ctime = ? WHERE ino = ?`, n.Size, n.Mtime, n.Ctime, n.Ino)
 }
 
 // Barrier makes everything committed before it, and what staging holds of the
-// given files, survive a power cut: it is FULL and always writes a row. It adds
+// given files, survive a power cut: it always writes a row, and syncs the log. It adds
 // jobs for the files like Queue; those that are gone are skipped. Callers that
-// arrive while a transaction runs share one barrier.
+// arrive while an earlier barrier runs share one. ErrUnsynced: the disk failed.
 func (db *DB) Barrier(ctx context.Context, held []Held) error {
 	for _, h := range held {
 		if h.Size < 0 || h.Base < 0 {
 			return fmt.Errorf("inode %d: size %d, base %d: %w", h.Ino, h.Size, h.Base, ErrRange)
 		}
 	}
-	return db.full(func(tx *txn) error { return tx.barrier(held...) })
+	return db.synced(func(tx *txn) error { return tx.barrier(held...) })
 }
 
-// barrier does what Barrier says, in a transaction that is FULL.
+// barrier does what Barrier says, in a transaction that is synced.
 func (tx *txn) barrier(held ...Held) error {
 	for i := range held {
 		if err := tx.hold(&held[i]); err != nil && !errors.Is(err, ErrNotExist) {
@@ -177,6 +231,33 @@ func (tx *txn) hold(h *Held) error {
 	return tx.run(`INSERT INTO held (ino, size, base, mtime, blocks) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (ino) DO UPDATE SET size = excluded.size, base = excluded.base,
 		mtime = excluded.mtime, blocks = excluded.blocks`, h.Ino, h.Size, h.Base, h.Mtime, h.Blocks)
+}
+
+// Hold is Barrier for one file whose content is on stable storage already, and its
+// names since a Barrier that began no sooner than the sync. Of a file that was
+// never published it waits for no disk: after a reboot such a file is what its data
+// file is, and nothing is published before this is committed.
+func (db *DB) Hold(ctx context.Context, h Held) error {
+	if h.Size < 0 || h.Base < 0 {
+		return fmt.Errorf("inode %d: size %d, base %d: %w", h.Ino, h.Size, h.Base, ErrRange)
+	}
+	_, err := db.answer(&op{kind: opHold, held: h}, func(func(*txn) error) error { return errNeedsBarrier })
+	if errors.Is(err, errNeedsBarrier) {
+		return db.Barrier(ctx, []Held{h})
+	}
+	return err
+}
+
+// holdNew does what Barrier does for a file that was never published.
+func (tx *txn) holdNew(h *Held) error {
+	a, err := tx.attr(h.Ino)
+	if errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	if err == nil && a.PubVersion > 0 {
+		return errNeedsBarrier
+	}
+	return errors.Join(err, tx.hold(h))
 }
 
 // HeldAt returns what the last barrier wrote of a file, or ErrNotExist.
@@ -217,4 +298,13 @@ func (db *DB) Dirties(ctx context.Context) (list []Attr, err error) {
 			})
 	})
 	return list, err
+}
+
+// DirtyFiles returns how many files are marked open-dirty.
+func (db *DB) DirtyFiles(ctx context.Context) (n int64, err error) {
+	err = db.view(func(c *conn) error {
+		n, err = c.int(`SELECT count(*) FROM inodes INDEXED BY inodes_dirty WHERE dirty = 1`)
+		return err
+	})
+	return n, err
 }

@@ -29,11 +29,19 @@
 // It is read like published content, but stands in no committed trailer yet.
 // Each cut takes the whole of it, until one is committed.
 //
+// # Pins
+//
+// SetPin says that what is at or below an inode is to be kept on this machine.
+// Whoever evicts local copies asks Pinned first; PinnedAbsent tells what has to
+// be fetched.
+//
 // # Durability
 //
-// Every method is one transaction. Ordinary ones commit with synchronous=NORMAL:
-// they survive the death of the process. Barriers commit with FULL, shared by
-// all callers that come while another transaction runs, and survive a power cut
+// Every method is one transaction, or shares one. Ordinary ones commit with synchronous=NORMAL:
+// they survive the death of the process. Changes of names and attributes do so before
+// they are committed, since they are noted (see answer.go); the build tag noahead takes that away. Barriers, shared by
+// all callers that come while an earlier one runs, sync the log behind their commit, while others go on; other
+// transactions of which something else depends commit with FULL. Both survive a power cut
 // together with everything before them. The build tag nofsync takes that away.
 //
 // # Collection

@@ -35,7 +35,7 @@ func (c *conn) endState(ino Ino, end walrus.Epoch, at epochs) (State, string, er
 		return StateExpiring, fmt.Sprintf("storage ends in epoch %d and is not renewed", end), nil
 	}
 	text := fmt.Sprintf("storage ended in epoch %d", end)
-	local, err := c.int(`SELECT EXISTS (SELECT 1 FROM copies WHERE ino = ?)`, ino)
+	local, err := c.int(`SELECT EXISTS (SELECT 1 FROM copies WHERE ino = ? AND synced <> ?)`, ino, doubtful)
 	if err != nil || local == 0 {
 		return StateLost, text, err
 	}

@@ -16,6 +16,7 @@ var (
 	ErrRange    = errors.New("value out of range")
 	ErrNoAttr   = errors.New("no such attribute")
 	ErrAttrSize = errors.New("attribute too large")
+	ErrAttrRoom = errors.New("too many attributes")
 	ErrStoring  = errors.New("content is not certified yet")
 )
 
@@ -30,6 +31,8 @@ var (
 	ErrStale    = errors.New("out of date")
 	ErrTrailer  = errors.New("malformed trailer")
 	ErrAnchor   = errors.New("malformed or forged anchor")
+	// ErrUnsynced reports a change that is made, and that a power cut may take back: the disk failed.
+	ErrUnsynced = errors.New("not on the disk")
 	// ErrCollected reports a reference to a segment that is being deleted, or is gone.
 	ErrCollected = errors.New("segment is collected")
 )

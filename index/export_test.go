@@ -11,6 +11,9 @@ import (
 // SyncFull is the synchronous mode of a barrier in this build.
 const SyncFull = syncFull
 
+// Migrations turn version 1 into the newest.
+var Migrations = migrations
+
 // OpenMigrating opens an index with migrations of a test's own.
 func OpenMigrating(c Config, migrations []string) (*DB, error) { return open(c, migrations) }
 
@@ -23,23 +26,25 @@ func (db *DB) LimitPages(n int) error {
 
 // Kill closes an index without noting that it was closed.
 func (db *DB) Kill() error {
+	db.logSync.mu.Lock()
+	defer db.logSync.mu.Unlock()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	return db.closeConns()
 }
 
-// Hold returns a function that holds the writer until it is called, so that
+// HoldWriter returns a function that holds the writer until it is called, so that
 // callers of barriers gather.
-func (db *DB) Hold() (release func()) {
+func (db *DB) HoldWriter() (release func()) {
 	db.mu.Lock()
 	return db.mu.Unlock
 }
 
 // Waiting returns how many callers wait for the next barrier.
 func (db *DB) Waiting() int {
-	db.barrierMu.Lock()
-	defer db.barrierMu.Unlock()
-	return len(db.barrier)
+	db.barriers.mu.Lock()
+	defer db.barriers.mu.Unlock()
+	return len(db.barriers.waiting)
 }
 
 // UnmarshalRows and MarshalRows leave the compression out.
@@ -135,3 +140,61 @@ func DecodeFrame(rows []byte) error {
 	_, err := decodeFrame(rows)
 	return err
 }
+
+// Gathered returns how many callers wait for the next NORMAL transaction.
+func (db *DB) Gathered() int {
+	db.ordinary.mu.Lock()
+	defer db.ordinary.mu.Unlock()
+	return len(db.ordinary.waiting)
+}
+
+// Commits returns how many transactions were committed.
+func (db *DB) Commits() uint64 {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.commits
+}
+
+// Soon returns how many files wait to be queued.
+func (db *DB) Soon() int { return int(db.soon.waiting.Load()) }
+
+// SoonFailed reports whether there was no room for what waits to be queued.
+func (db *DB) SoonFailed() bool {
+	db.soon.mu.Lock()
+	defer db.soon.mu.Unlock()
+	return db.soon.failed
+}
+
+// SetLinks makes the row of an inode say that it has so many links.
+func (db *DB) SetLinks(ino Ino, links uint32) error {
+	return db.update(func(tx *txn) error { return tx.run(`UPDATE inodes SET nlink = ? WHERE ino = ?`, links, ino) })
+}
+
+// Break makes all commits fail; nil: they do not any more.
+func (db *DB) Break(err error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.broken = err
+}
+
+// Barriers returns how many barriers there were.
+func (db *DB) Barriers() (n int64) {
+	err := db.view(func(c *conn) (err error) {
+		n, err = c.int(sqlMeta, metaBarrier)
+		return err
+	})
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// FailSyncs has syncs of the log by barriers come to what fail returns; nil: to what they come to.
+func (db *DB) FailSyncs(fail func() error) {
+	db.logSync.mu.Lock()
+	defer db.logSync.mu.Unlock()
+	db.logSync.fail = fail
+}
+
+// AttrNamesLook is how many attributes are looked at when an index is opened.
+const AttrNamesLook = attrNamesLook

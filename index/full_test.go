@@ -145,6 +145,7 @@ func blobOf(b byte) (id [32]byte) {
 
 // TestFullDamaged changes every byte of a snapshot, and cuts it at every length.
 func TestFullDamaged(t *testing.T) {
+	t.Parallel()
 	db := open(t)
 	defer closeDB(t, db)
 	c := &committer{t: t, db: db}

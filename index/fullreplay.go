@@ -231,7 +231,7 @@ func (f *fullReader) inode(rows *rows, row *InodeRow, c *ContentRow) error {
 		f.problem("content of inode %d is refused", row.Ino)
 		n.Version, n.PubVersion, c = 0, 0, nil
 	}
-	rows.above(row.Ino + 1)
+	rows.tx.above(row.Ino + 1)
 	if row.Ino == Root { // every index has one
 		if err := tx.run(`DELETE FROM inodes WHERE ino = ?`, row.Ino); err != nil {
 			return err

@@ -26,34 +26,51 @@ type Config struct {
 	// Strict: the machine has not stopped since the index was used, so that damage in its log is
 	// damage, and not what a power cut has left.
 	Strict bool
+	// Ignore lists patterns for names, see CheckPattern. Files that have no other names, and were
+	// never published, are not. Nil: those that are ignored stay so, and none is from now on.
+	Ignore []string
 }
 
 // DB is an open index. Its methods may be called concurrently; each is one
 // transaction. Transactions are short and never wait for anything but the
 // disk, so none of them is given up because a context ends.
 type DB struct {
-	path  string
-	log   *slog.Logger
-	now   func() time.Time
-	trash bool
+	path   string
+	log    *slog.Logger
+	now    func() time.Time
+	trash  bool
+	ignore []string
 
 	// mu is held for the length of each write transaction and guards the fields below.
-	mu      sync.Mutex
-	writer  *conn
-	state   state
-	told    map[Ino]told  // of dirty files, see order.go
-	lastDir pathOf        // in which something was deleted last
-	force   atomic.Uint64 // generation, see ForceNames
-	closed  bool
+	mu       sync.Mutex
+	writer   *conn
+	left     *txn  // the transaction that was left open, see answer
+	answered []*op // that are in it, or are made again in the next one
+	notes    notes
+	leaving  bool  // it is going to be committed
+	behind   bool  // it could not be committed
+	why      error // the last commit failed
+	broken   error // of commits, in tests
+	state    state
+	told     map[Ino]told  // of dirty files, see order.go
+	lastDir  pathOf        // in which something was deleted last
+	force    atomic.Uint64 // generation, see ForceNames
+	closed   bool
 
+	logSync               logSync
 	sums                  *sums // nil while the file is not known to be sound
 	commits               uint64
 	checkpointAt, retryAt int   // pages of log, see grew
 	roomEnd               int64 // up to which byte the log has disk, see keepRoom
 
-	// barrierMu guards barrier, the requests that share the next FULL transaction.
-	barrierMu sync.Mutex
-	barrier   []*request
+	attrNames attrNames
+	soon      soon         // to be queued
+	ahead     atomic.Int64 // how many changes were answered and are not committed
+	changed   chan struct{}
+	next      next
+	ordinary  group // that share the next NORMAL transaction
+	fulls     group // that share the next FULL one
+	barriers  group // that share the next sync of the log
 
 	readers chan *conn // those not in use
 	pool    int        // how many there are
@@ -138,6 +155,37 @@ func (db *DB) Boot(ctx context.Context, bootID string) (rebooted bool, err error
 		return tx.run(sqlSetMeta, metaBoot, bootID)
 	})
 	return rebooted, err
+}
+
+// Changed receives when something was committed since it was received from
+// last. There is one receiver.
+func (db *DB) Changed() <-chan struct{} { return db.changed }
+
+// NextChange returns a channel that is closed when something is committed from now on. Whoever
+// takes it before looking misses nothing.
+func (db *DB) NextChange() <-chan struct{} {
+	db.next.mu.Lock()
+	defer db.next.mu.Unlock()
+	if db.next.ch == nil {
+		db.next.ch = make(chan struct{})
+	}
+	return db.next.ch
+}
+
+// next is what waits for a commit.
+type next struct {
+	mu sync.Mutex    // guards ch
+	ch chan struct{} // closed by the next commit; nil: nobody waits
+}
+
+// committed tells those who wait.
+func (n *next) committed() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch != nil {
+		close(n.ch)
+		n.ch = nil
+	}
 }
 
 // Unclean reports whether the index was not closed the last time it was used.

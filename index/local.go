@@ -8,9 +8,13 @@ import (
 // Local is what the index knows of a file that staging holds something of.
 type Local struct {
 	Ino       Ino
-	Known     bool // there is such an inode
-	Published bool // a version of it was packed whole
-	Settled   bool // the live version is the published one, and the anchor covers that
+	Size      int64 // as the index has it
+	Known     bool  // there is such an inode
+	Published bool  // a version of it was packed whole
+	Dirty     bool  // it was marked dirty since
+	Settled   bool  // the live version is the published one, and the anchor covers that
+	Synced    bool  // it is a clean copy, whole, and on stable storage
+	Doubtful  bool  // it is a copy that a reboot may have damaged, see CopiesDoubt
 }
 
 // scanWorth is how many rows may be read in order in the time that it takes to look one up.
@@ -28,17 +32,22 @@ func (db *DB) Locals(ctx context.Context, inos []Ino, each func(Local) error) er
 	})
 }
 
-const localColumns = `ino, pub_version, dirty, pub_generation`
+const localColumns = `i.ino, i.pub_version, i.dirty, i.pub_generation, i.version, c.synced, i.size FROM inodes i LEFT JOIN copies c ON c.ino = i.ino`
 
 func scanLocal(r row, anchored uint64) Local {
-	published := r.int(1) > 0
-	return Local{Ino: r.ino(0), Known: true, Published: published, Settled: published && r.int(2) == 0 && r.uint(3) <= anchored}
+	published, dirty, synced := r.int(1) > 0, r.int(2) != 0, r.int(5) // 0 without a row
+	return Local{
+		Ino: r.ino(0), Size: r.int(6), Known: true, Published: published, Dirty: dirty,
+		Settled:  published && !dirty && r.uint(3) <= anchored,
+		Synced:   published && !dirty && synced > 0 && synced == r.int(1) && synced == r.int(4),
+		Doubtful: published && !dirty && synced == doubtful,
+	}
 }
 
 func (c *conn) locals(inos []Ino, anchored uint64, each func(Local) error) error {
 	for _, ino := range inos {
 		l := Local{Ino: ino}
-		r, err := c.one(`SELECT `+localColumns+` FROM inodes WHERE ino = ?`, ino)
+		r, err := c.one(`SELECT `+localColumns+` WHERE i.ino = ?`, ino)
 		switch {
 		case err == nil:
 			l = scanLocal(r, anchored)
@@ -62,7 +71,7 @@ func (c *conn) scanLocals(inos []Ino, anchored uint64, each func(Local) error) e
 		}
 		return nil
 	}
-	err := c.query(`SELECT `+localColumns+` FROM inodes ORDER BY ino`, func(r row) error {
+	err := c.query(`SELECT `+localColumns+` ORDER BY i.ino`, func(r row) error {
 		ino := r.ino(0)
 		if err := unknown(ino); err != nil {
 			return err

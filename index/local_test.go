@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -23,11 +24,24 @@ func TestLocals(t *testing.T) {
 	c.both(c.packed("stored", 3, 1)) // and the anchor does not cover it
 	fresh := create(t, db, index.Root, "fresh", fileMode).Ino
 	want := []index.Local{
-		{Ino: settled, Known: true, Published: true, Settled: true},
-		{Ino: dirty, Known: true, Published: true},
-		{Ino: stored, Known: true, Published: true},
-		{Ino: fresh, Known: true},
+		{Ino: settled, Size: 1, Known: true, Published: true, Settled: true, Synced: true},
+		{Ino: dirty, Size: 1, Known: true, Published: true, Dirty: true},
+		{Ino: stored, Size: 1, Known: true, Published: true, Doubtful: true},
+		{Ino: fresh, Known: true, Dirty: true},
 		{Ino: 1 << 40},
+	}
+	for _, ino := range []index.Ino{settled, stored} {
+		if err := db.CopyKeep(ctx, ino, 4096, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	versions := must(db.CopiesUnsynced(ctx, 10))
+	if len(versions) != 2 {
+		t.Errorf("unsynced: %v", versions)
+	}
+	versions[stored]-- // what was synced was an older one
+	if err := errors.Join(db.CopiesSynced(ctx, versions), db.CopiesDoubt(ctx, []index.Ino{stored, dirty})); err != nil {
+		t.Fatal(err)
 	}
 	slices.SortFunc(want, func(a, b index.Local) int { return int(a.Ino) - int(b.Ino) })
 	inos := make([]index.Ino, len(want))

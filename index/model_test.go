@@ -184,7 +184,7 @@ func (w *world) versionOf(ino index.Ino) uint64 {
 		return n.version
 	}
 	if f := w.files[ino]; f != nil && f.adopted {
-		return 1
+		return f.adoptedAs
 	}
 	return 0
 }
@@ -203,9 +203,11 @@ func (w *world) crash() {
 	w.giveUp()
 	w.crashes++
 	path := fmt.Sprintf("%s-%d", w.path, w.crashes)
-	for _, suffix := range []string{"", "-wal"} {
+	release := w.db.HoldWriter() // what was answered is committed any moment
+	for _, suffix := range []string{"", "-wal", ".ahead"} {
 		copyFile(w.t, w.path+suffix, path+suffix)
 	}
+	release()
 	w.expect("close", w.db.Close())
 	w.path = path
 	w.db = must(index.Open(ctx, index.Config{Path: path, Now: w.clock.now, Trash: true}))
@@ -453,7 +455,7 @@ func TestModel(t *testing.T) {
 				w.check(false)
 			}
 			w.drain()
-			t.Logf("%d ranges moved, %d segments collected", w.hauled, len(w.collected))
+			t.Logf("%d ranges moved, %d segments collected, %d ranges shared", w.hauled, len(w.collected), w.shares)
 		})
 	}
 }

@@ -37,12 +37,8 @@ const (
 )
 
 // Lookup returns the inode that a live name is bound to, or ErrNotExist.
-func (db *DB) Lookup(ctx context.Context, parent Ino, name []byte) (a Attr, err error) {
-	err = db.view(func(c *conn) error {
-		a, err = c.lookup(parent, name)
-		return err
-	})
-	return a, err
+func (db *DB) Lookup(ctx context.Context, parent Ino, name []byte) (Attr, error) {
+	return db.reading(func(c *conn) (Attr, error) { return c.lookup(parent, name) })
 }
 
 func (c *conn) lookup(parent Ino, name []byte) (Attr, error) {
@@ -115,16 +111,31 @@ func (db *DB) Create(ctx context.Context, r CreateRequest) (a Attr, err error) {
 	if !named && r.Mode&modeType != modeRegular {
 		return a, fmt.Errorf("create: %w", ErrName)
 	}
-	err = db.update(func(tx *txn) error {
-		if named {
-			if _, err := tx.dir(r.Parent); err != nil {
-				return err
-			}
+	return db.answer(&op{kind: opCreate, create: r}, db.update)
+}
+
+// createIn makes an inode under a name, or without one.
+func (tx *txn) createIn(r CreateRequest) (Attr, error) {
+	named := len(r.Name) > 0
+	if named || r.Parent != 0 {
+		parent, err := tx.dir(r.Parent)
+		if err != nil {
+			return Attr{}, err
 		}
-		a, err = tx.create(r, named)
-		return err
-	})
-	return a, err
+		r.inherit(parent.Mode, parent.GID)
+	}
+	return tx.create(r, named)
+}
+
+// inherit gives an inode what a directory with the set-gid bit passes on.
+func (r *CreateRequest) inherit(mode, gid uint32) {
+	if mode&modeSetGID == 0 {
+		return
+	}
+	r.GID = gid
+	if r.Mode&modeType == modeDir {
+		r.Mode |= modeSetGID
+	}
 }
 
 // checkKind returns ErrRange for a mode without a file type and for a bad target.
@@ -150,7 +161,10 @@ func (tx *txn) create(r CreateRequest, named bool) (Attr, error) {
 			Atime: tx.now, Mtime: tx.now, Ctime: tx.now, Btime: tx.now},
 		generation: tx.st.open, target: r.Target,
 	}
-	n.Ino = tx.newIno()
+	if n.Ino = tx.made; n.Ino == 0 {
+		n.Ino = tx.newIno()
+	}
+	tx.above(n.Ino + 1)
 	if err := tx.inheritACL(&n, &r); err != nil {
 		return Attr{}, err
 	}
@@ -182,54 +196,59 @@ func (db *DB) Link(ctx context.Context, ino, parent Ino, name []byte) (a Attr, e
 	if err := checkName(name); err != nil {
 		return a, err
 	}
-	err = db.update(func(tx *txn) error {
-		if _, err := tx.dir(parent); err != nil {
-			return err
-		}
-		if a, err = tx.attr(ino); err != nil {
-			return err
-		}
-		switch {
-		case a.IsDir():
-			return ErrIsDir
-		case a.Nlink >= maxLinks:
-			return ErrLinks
-		}
-		if err := tx.bind(parent, name, &a); err != nil {
-			return err
-		}
-		if err := tx.setLinks(&a, a.Nlink+1); err != nil {
-			return err
-		}
-		return tx.touchDir(parent, 0)
-	})
-	return a, err
+	return db.answer(&op{kind: opLink, ino: ino, parent: parent, name: name}, db.update)
+}
+
+func (tx *txn) link(ino, parent Ino, name []byte) (Attr, error) {
+	if _, err := tx.dir(parent); err != nil {
+		return Attr{}, err
+	}
+	a, err := tx.attr(ino)
+	if err != nil {
+		return a, err
+	}
+	switch {
+	case a.IsDir():
+		return a, ErrIsDir
+	case a.Nlink >= maxLinks:
+		return a, ErrLinks
+	}
+	if err := tx.bind(parent, name, &a); err != nil {
+		return a, err
+	}
+	if err := tx.setLinks(&a, a.Nlink+1); err != nil {
+		return a, err
+	}
+	return a, errors.Join(tx.reconsider(&a), tx.touchDir(parent, 0))
 }
 
 // Unlink removes the name of anything but a directory (ErrIsDir) and returns
-// the inode as it is afterwards. A file that loses its last name goes to the trash.
+// the inode as it is afterwards. A file that loses its last name goes to the trash, and
+// so does a name that was stored of a file that has others.
 func (db *DB) Unlink(ctx context.Context, parent Ino, name []byte) (a Attr, err error) {
-	err = db.deleting(db.update, func(tx *txn) error {
-		if a, err = tx.lookup(parent, name); err != nil {
-			return err
-		}
-		if a.IsDir() {
-			return ErrIsDir
-		}
-		if a.Nlink == 1 {
-			if err := tx.keep(&a, parent, name, false); err != nil {
-				return err
-			}
-		}
-		if err := tx.unbind(parent, name); err != nil {
-			return err
-		}
-		if err := tx.setLinks(&a, a.Nlink-1); err != nil {
-			return err
-		}
-		return tx.touchDir(parent, 0)
+	return db.answer(&op{kind: opUnlink, parent: parent, name: name}, func(fn func(*txn) error) error {
+		return db.deleting(db.update, fn)
 	})
-	return a, err
+}
+
+func (tx *txn) unlink(parent Ino, name []byte) (Attr, error) {
+	a, err := tx.lookup(parent, name)
+	if err != nil {
+		return a, err
+	}
+	if a.IsDir() {
+		return a, ErrIsDir
+	}
+	if err := tx.keep(&a, parent, name, false); err != nil {
+		return a, err
+	}
+	if err := tx.unbind(parent, name); err != nil {
+		return a, err
+	}
+	if err := tx.setLinks(&a, a.Nlink-1); err != nil {
+		return a, err
+	}
+	return a, errors.Join(tx.reconsider(&a), tx.touchDir(parent, 0))
 }
 
 // Vanish removes every live name of a file, as Unlink does.
@@ -251,7 +270,9 @@ func (db *DB) Vanish(ctx context.Context, ino Ino) error {
 			return err
 		}
 		if len(names) > 0 {
-			if err := tx.keep(&a, names[0].parent, names[0].name, false); err != nil {
+			last := a
+			last.Nlink = 1 // all names go
+			if err := tx.keep(&last, names[0].parent, names[0].name, false); err != nil {
 				return err
 			}
 		}
@@ -267,25 +288,27 @@ func (db *DB) Vanish(ctx context.Context, ino Ino) error {
 // Rmdir removes an empty directory and returns it as it is afterwards.
 // ErrNotDir, ErrNotEmpty.
 func (db *DB) Rmdir(ctx context.Context, parent Ino, name []byte) (a Attr, err error) {
-	err = db.update(func(tx *txn) error {
-		if a, err = tx.lookup(parent, name); err != nil {
-			return err
-		}
-		if !a.IsDir() {
-			return ErrNotDir
-		}
-		if err := tx.checkEmpty(a.Ino); err != nil {
-			return err
-		}
-		if err := tx.unbind(parent, name); err != nil {
-			return err
-		}
-		if err := tx.removeDir(&a); err != nil {
-			return err
-		}
-		return tx.touchDir(parent, -1)
-	})
-	return a, err
+	return db.answer(&op{kind: opRmdir, parent: parent, name: name}, db.update)
+}
+
+func (tx *txn) rmdir(parent Ino, name []byte) (Attr, error) {
+	a, err := tx.lookup(parent, name)
+	if err != nil {
+		return a, err
+	}
+	if !a.IsDir() {
+		return a, ErrNotDir
+	}
+	if err := tx.checkEmpty(a.Ino); err != nil {
+		return a, err
+	}
+	if err := tx.unbind(parent, name); err != nil {
+		return a, err
+	}
+	if err := tx.removeDir(&a); err != nil {
+		return a, err
+	}
+	return a, tx.touchDir(parent, -1)
 }
 
 // checkEmpty returns ErrNotEmpty when a directory has live names.

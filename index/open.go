@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -17,12 +18,21 @@ var schema string
 //go:embed schema2.sql
 var schema2 string
 
+//go:embed schema3.sql
+var schema3 string
+
+//go:embed schema4.sql
+var schema4 string
+
+//go:embed schema5.sql
+var schema5 string
+
 // applicationID stands in the header of the database file: "WFSi".
 const applicationID = 0x57465369
 
 // migrations[i] turns version i+1 into i+2. The number of the schema is one more than their
 // number. A new index gets them all too.
-var migrations = []string{schema2}
+var migrations = []string{schema2, schema3, schema4, schema5}
 
 // readerCount is the size of the pool of reading connections.
 // More than there are cores does not help.
@@ -44,9 +54,15 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 }
 
 func open(c Config, migrations []string) (_ *DB, err error) {
+	for _, pattern := range c.Ignore {
+		if err := CheckPattern(pattern); err != nil {
+			return nil, err
+		}
+	}
 	db := &DB{
-		path: c.Path, log: c.Log, now: c.Now, trash: c.Trash, checkpointAt: checkpointPages,
-		readers: make(chan *conn, readerCount), told: make(map[Ino]told),
+		path: c.Path, log: c.Log, now: c.Now, trash: c.Trash, ignore: c.Ignore, checkpointAt: checkpointPages,
+		readers: make(chan *conn, readerCount), told: make(map[Ino]told), soon: soon{files: map[Ino]Queued{}},
+		changed: make(chan struct{}, 1),
 	}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
@@ -78,6 +94,9 @@ func open(c Config, migrations []string) (_ *DB, err error) {
 		return nil, err
 	}
 	db.latest.Store(new(db.state))
+	if err := db.attrNames.load(db.writer); err != nil {
+		return nil, err
+	}
 	for range readerCount {
 		r, err := openConn(c.Path, append(commonPragmas, "query_only = ON")...)
 		if err != nil {
@@ -85,6 +104,9 @@ func open(c Config, migrations []string) (_ *DB, err error) {
 		}
 		db.readers <- r
 		db.pool++
+	}
+	if err := db.recoverAhead(); err != nil {
+		return nil, fmt.Errorf("make changes again: %w", err)
 	}
 	if err := db.start(); err != nil {
 		return nil, err
@@ -217,7 +239,10 @@ func (db *DB) migrate(path string, have int64, migrations []string) error {
 				return err
 			}
 		}
-		return tx.stamp(int64(len(migrations) + 1))
+		return errors.Join(
+			tx.run(sqlSetMeta, metaClean, 0), // what an older program did not count is counted
+			tx.stamp(int64(len(migrations)+1)),
+		)
 	})
 	if err != nil {
 		return fmt.Errorf("migrate from version %d: %w", have, err)
@@ -262,22 +287,29 @@ func appear(temporary, path string) error {
 // start marks the index as in use. What an earlier process cut and did not
 // commit belongs to the generation that is open.
 func (db *DB) start() error {
-	return db.update(func(tx *txn) error {
-		if err := tx.run(sqlSetMeta, metaClean, 0); err != nil {
+	var run [16]byte
+	_, _ = rand.Read(run[:]) // it does not fail
+	err := db.update(func(tx *txn) error {
+		if err := errors.Join(tx.run(sqlSetMeta, metaClean, 0), tx.run(sqlSetMeta, metaRun, run[:])); err != nil {
 			return err
 		}
-		if tx.st.open == tx.st.last+1 {
-			return nil
+		if err := tx.useList(db.ignore); err != nil || tx.st.open == tx.st.last+1 {
+			return err
 		}
 		tx.st.open = tx.st.last + 1
 		return tx.renumber(tx.st.open)
 	})
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.notes = notes{path: db.path + aheadSuffix, run: run}
+	return err
 }
 
 // Close writes the log into the database file and closes it. It gathers no
 // statistics (PRAGMA optimize): from those of a small drive SQLite concludes
 // that reading a whole table is cheapest, and goes on to when it has grown.
 func (db *DB) Close() error {
+	db.soon.close()
 	err := db.full(func(tx *txn) error {
 		tx.st.inoLimit, tx.st.cookieLimit = tx.st.nextIno, tx.st.nextCookie
 		return errors.Join(
@@ -285,9 +317,14 @@ func (db *DB) Close() error {
 			tx.run(sqlSetMeta, metaBytes, tx.st.bytes),
 			tx.run(sqlSetMeta, metaTrashed, tx.st.trashed),
 			tx.run(sqlSetMeta, metaTrashedBytes, tx.st.trashedBytes),
+			tx.run(sqlSetMeta, metaCopies, tx.st.copies.Bytes),
+			tx.run(sqlSetMeta, metaCopiesHot, tx.st.copies.Hot),
+			tx.run(sqlSetMeta, metaCopiesFiles, tx.st.copies.Files),
 			tx.run(sqlSetMeta, metaClean, 1),
 		)
 	})
+	db.logSync.mu.Lock()
+	defer db.logSync.mu.Unlock()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {
@@ -299,10 +336,12 @@ func (db *DB) Close() error {
 // closeConns waits for readers and closes all connections. SQLite copies the log
 // into the file with the last one, so that this has to be done before. If the
 // checksums cannot be written, the last one stays open until the process ends,
-// as if it were killed: the next one finds the log. The caller holds mu, or is Open.
+// as if it were killed: the next one finds the log. The caller holds logSync.mu and mu, or is Open.
 func (db *DB) closeConns() error {
 	db.closed = true
-	var errs []error
+	db.soon.close()
+	db.rollBack()
+	errs := []error{db.notes.close(len(db.answered) == 0), db.logSync.close()}
 	copied := true
 	if db.writer != nil {
 		err := db.checkpoint("TRUNCATE")
@@ -315,6 +354,9 @@ func (db *DB) closeConns() error {
 	close(db.readers)
 	if db.writer != nil && copied {
 		errs = append(errs, db.writer.close())
+		if db.sums != nil {
+			errs = append(errs, db.sums.close())
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -44,7 +44,7 @@ func (r *Replay) prune(tx *txn) error {
 func (r *Replay) dropDangling(tx *txn) error {
 	var list []edge
 	err := tx.query(`SELECT d.parent, d.name, d.ino FROM dirents d LEFT JOIN inodes i ON i.ino = d.ino
-		WHERE i.ino IS NULL OR i.pub_version = 0`, func(row row) error {
+		WHERE d.ino IS NOT NULL AND (i.ino IS NULL OR i.pub_version = 0)`, func(row row) error {
 		list = append(list, edge{row.ino(0), row.bytes(1), row.ino(2)})
 		return nil
 	})

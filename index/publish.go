@@ -144,6 +144,7 @@ func (tx *txn) publish(g uint64, c *ContentRow, p *Packed, adopted bool) error {
 	return errors.Join(err,
 		tx.run(`DELETE FROM partials WHERE ino = ? AND version <= ?`, c.Ino, c.Version),
 		tx.run(`DELETE FROM jobs WHERE ino = ? AND version <= ?`, c.Ino, c.Version),
+		tx.run(`UPDATE jobs SET ignored = 0 WHERE ino = ? AND ignored = 1`, c.Ino), // it got its names while it was packed
 		tx.run(`INSERT INTO unfinished (generation, ino) VALUES (?, ?)`, g, c.Ino),
 	)
 }
@@ -168,9 +169,10 @@ func (tx *txn) outdate(n *inode, p *Packed) error {
 // the cut it is pending still, also when its row had gone.
 func (tx *txn) publishName(r *NameRow) error {
 	if r.Ino != 0 {
-		return tx.run(`INSERT INTO dirents (parent, name, ino, pub, cookie, generation) VALUES (?, ?, NULL, ?, ?, ?)
+		err := tx.run(`INSERT INTO dirents (parent, name, ino, pub, cookie, generation) VALUES (?, ?, NULL, ?, ?, ?)
 			ON CONFLICT (parent, name) DO UPDATE SET pub = excluded.pub`,
 			r.Parent, r.Name, r.Ino, tx.newCookie(), tx.st.open)
+		return errors.Join(err, tx.displaced(r.Parent, r.Name))
 	}
 	n, err := tx.exec(`DELETE FROM dirents WHERE parent = ? AND name = ? AND ino IS NULL`, r.Parent, r.Name)
 	if err != nil || n != 0 {

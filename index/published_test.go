@@ -169,8 +169,8 @@ func (w *world) publishInode(next published, ino index.Ino, p *pack) {
 		case old == nil && !f.adopted:
 			return
 		case old == nil:
-			n.version, n.data = 1, f.was
-			if f.number != 1 {
+			n.version, n.data = f.adoptedAs, f.was
+			if f.number != f.adoptedAs {
 				n.attr.Mtime, n.loose = f.shown, true
 			}
 		default:

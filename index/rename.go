@@ -9,15 +9,25 @@ import (
 // Rename moves a name, over another one if that exists, and returns the inode
 // that was displaced, as it is afterwards; its Ino is 0 when there was none.
 // A file that is displaced and has no other name goes to the trash.
-// Two names of one inode stay as they are. ErrNotExist, ErrExist (NoReplace),
-// ErrIsDir, ErrNotDir, ErrNotEmpty, ErrLoop, ErrName, ErrNameLong.
+// Two names of one inode stay as they are. A whiteout takes the old name. ErrNotExist, ErrExist (NoReplace),
+// ErrIsDir, ErrNotDir, ErrNotEmpty, ErrLoop, ErrName, ErrNameLong; ErrUnsynced (Full): it is done all the same.
 func (db *DB) Rename(ctx context.Context, r RenameRequest) (displaced Attr, err error) {
 	if err := checkName(r.NewName); err != nil {
 		return displaced, err
 	}
+	if r.Whiteout != nil {
+		if err := checkKind(r.Whiteout.Mode, r.Whiteout.Target); err != nil {
+			return displaced, err
+		}
+	}
+	if !r.Full && !r.Exchange && r.Whiteout == nil {
+		return db.answer(&op{kind: opRename, rename: r}, func(fn func(*txn) error) error {
+			return db.deleting(db.update, fn)
+		})
+	}
 	commit := db.update
 	if r.Full {
-		commit = db.full
+		commit = db.synced
 	}
 	err = db.deleting(commit, func(tx *txn) error {
 		if r.Full {
@@ -26,9 +36,25 @@ func (db *DB) Rename(ctx context.Context, r RenameRequest) (displaced Attr, err 
 			}
 		}
 		displaced, err = tx.rename(r)
-		return err
+		if err != nil || r.Whiteout == nil {
+			return err
+		}
+		return tx.whiteout(r)
 	})
 	return displaced, err
+}
+
+// whiteout makes the inode that takes the old name. There is none when both
+// names are of one inode: then the old name is still there.
+func (tx *txn) whiteout(r RenameRequest) error {
+	_, err := tx.lookup(r.OldParent, r.OldName)
+	if !errors.Is(err, ErrNotExist) {
+		return err
+	}
+	w := *r.Whiteout
+	w.Parent, w.Name = r.OldParent, r.OldName
+	_, err = tx.create(w, true)
+	return err
 }
 
 func (tx *txn) rename(r RenameRequest) (displaced Attr, err error) {
@@ -132,6 +158,9 @@ func (tx *txn) replace(r RenameRequest, moved, target *Attr) error {
 	if err := lose(target, left); err != nil {
 		return err
 	}
+	if err := tx.reconsider(target); err != nil {
+		return err
+	}
 	return tx.renamed(r, moved, removedDirs)
 }
 
@@ -141,7 +170,7 @@ func (tx *txn) renamed(r RenameRequest, moved *Attr, removedDirs int) error {
 	if moved.IsDir() {
 		movedDirs = 1
 	}
-	if err := tx.setLinks(moved, moved.Nlink); err != nil {
+	if err := errors.Join(tx.setLinks(moved, moved.Nlink), tx.reconsider(moved)); err != nil {
 		return err
 	}
 	if r.OldParent == r.NewParent {
@@ -160,6 +189,8 @@ func (tx *txn) exchange(r RenameRequest, a, b *Attr) error {
 		tx.rebind(r.NewParent, r.NewName, a),
 		tx.setLinks(a, a.Nlink),
 		tx.setLinks(b, b.Nlink),
+		tx.reconsider(a),
+		tx.reconsider(b),
 	)
 	if err != nil {
 		return fmt.Errorf("exchange: %w", err)

@@ -14,6 +14,7 @@ type Replay struct {
 	db              *DB // nil once it is closed
 	drive           Drive
 	sizes           map[uint64]int64 // of the segments, sealed
+	gaps            replayGaps
 	report          ReplayReport
 }
 
@@ -37,7 +38,8 @@ func (r *ReplayReport) problem(format string, args ...any) {
 // NewReplay starts a fresh index for a drive, which appears at path when the
 // replay is closed. ErrExist: there is one.
 func NewReplay(ctx context.Context, path string, d Drive) (*Replay, error) {
-	r := &Replay{path: path, temporary: path + ".replay", drive: d, sizes: make(map[uint64]int64)}
+	r := &Replay{path: path, temporary: path + ".replay", drive: d, sizes: make(map[uint64]int64),
+		gaps: replayGaps{of: map[uint64][]Gap{}, before: map[Ino]*ContentRow{}}}
 	if _, err := os.Lstat(path); err == nil {
 		return nil, fmt.Errorf("replay into %s: %w", path, ErrExist)
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -66,7 +68,7 @@ func NewReplay(ctx context.Context, path string, d Drive) (*Replay, error) {
 
 // clear removes what an earlier replay left.
 func (r *Replay) clear() error {
-	for _, suffix := range []string{"", "-wal", "-shm", sumsSuffix} {
+	for _, suffix := range []string{"", "-wal", "-shm", sumsSuffix, aheadSuffix} {
 		if err := os.Remove(r.temporary + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -79,7 +81,10 @@ func (r *Replay) clear() error {
 // Header are used. ErrTrailer: the trailer is of another drive, or the segments
 // are not its own; ErrStale: a generation is missing. Numbers of segments may be
 // missing, see SkipTo. Rows that make no sense are left out and reported.
-func (r *Replay) Apply(ctx context.Context, t *Trailer, segments []SegmentRow) error {
+//
+// Others are those that Unknown returns, filled in: Blob, Size and Header are
+// used. Without them what lies in them is refused.
+func (r *Replay) Apply(ctx context.Context, t *Trailer, segments []SegmentRow, others ...SegmentRow) error {
 	err := r.db.update(func(tx *txn) error {
 		if t.Drive != r.drive.ID {
 			return fmt.Errorf("drive %x: %w", t.Drive, ErrTrailer)
@@ -88,12 +93,36 @@ func (r *Replay) Apply(ctx context.Context, t *Trailer, segments []SegmentRow) e
 			return fmt.Errorf("after generation %d, segment %d: %w", tx.st.packed, tx.st.last, ErrStale)
 		}
 		tx.fresh = true
+		for i := range others {
+			s := others[i]
+			if tx.st.packed == 0 || s.Number <= tx.st.last || s.Number >= t.Generation || s.Size < 0 {
+				return fmt.Errorf("segment %d between %d and %d: %w", s.Number, tx.st.last, t.Generation, ErrTrailer)
+			}
+			s.Part, s.Parts, s.Announced = 0, 1, 0 // as Place has it
+			if err := tx.insertSegment(&s, tx.st.packed, Finished); err != nil {
+				return err
+			}
+			r.sizes[s.Number] = s.Size
+		}
 		return r.apply(tx, t, segments)
 	})
 	if err != nil {
 		return fmt.Errorf("apply generation %d: %w", t.Generation, err)
 	}
 	return nil
+}
+
+// Unknown returns the segments that a trailer announces and that carried none of
+// those that were applied: a machine that went on from an older generation has
+// found content in them, see Place.
+func (r *Replay) Unknown(t *Trailer) (list []TrailerSegment) {
+	last := r.db.latest.Load().last
+	for _, s := range t.Segments {
+		if s.Number > last && s.Number < t.Generation {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func (r *Replay) apply(tx *txn, t *Trailer, segments []SegmentRow) error {
@@ -113,7 +142,7 @@ func (r *Replay) apply(tx *txn, t *Trailer, segments []SegmentRow) error {
 	if err := tx.countReplay(t, int(t.Full)); err != nil {
 		return err
 	}
-	rows := rows{tx: tx, t: t, last: segments[len(segments)-1].Number, sizes: r.sizes, report: &r.report}
+	rows := rows{tx: tx, t: t, last: segments[len(segments)-1].Number, sizes: r.sizes, gaps: &r.gaps, report: &r.report}
 	if err := rows.lay(); err != nil {
 		return err
 	}
@@ -123,12 +152,30 @@ func (r *Replay) apply(tx *txn, t *Trailer, segments []SegmentRow) error {
 	return nil
 }
 
+// Segment returns a segment that is replayed, or ErrNotExist.
+func (r *Replay) Segment(ctx context.Context, number uint64) (s SegmentRow, err error) {
+	err = r.db.view(func(c *conn) error {
+		s, err = c.segment(number)
+		return err
+	})
+	return s, err
+}
+
+// skipInos is how many numbers of inodes may have been given out in
+// generations that are skipped: more than trailers have room for.
+const skipInos = 1 << 32
+
 // SkipTo numbers the next segment above last, and leaves the numbers between
-// unused: they belong to generations that cannot be read any more.
+// unused: they belong to generations that cannot be read any more. So do some
+// numbers of inodes: one that is used twice would mix two files in a later restore.
 func (r *Replay) SkipTo(ctx context.Context, last uint64) error {
 	err := r.db.update(func(tx *txn) error {
 		if last >= math.MaxInt64-MaxWindow {
 			return fmt.Errorf("segment %d: %w", last, ErrRange)
+		}
+		if last > tx.st.last && tx.st.nextIno < maxIno-skipInos {
+			tx.st.nextIno += skipInos
+			tx.st.inoLimit = max(tx.st.inoLimit, tx.st.nextIno)
 		}
 		tx.st.last = max(tx.st.last, last)
 		tx.st.open = tx.st.last + 1

@@ -134,6 +134,7 @@ func TestReplayHostile(t *testing.T) {
 // TestReplayRandom replays trailers of random rows over few inodes and names:
 // whatever they say, the index is sound.
 func TestReplayRandom(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		var trailers []*index.Trailer

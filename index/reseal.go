@@ -238,7 +238,11 @@ func (tx *txn) dropGaps() error {
 		return err
 	}
 	for _, h := range list {
-		_, err := tx.one(`SELECT 1 FROM extents e WHERE e.ino = ? AND e.segment = ? AND `+inGap+` LIMIT 1`, h.ino, h.segment)
+		sql := `SELECT 1 FROM extents e WHERE e.ino = ? AND e.segment = ? AND ` + inGap + ` LIMIT 1`
+		if h.ino == 0 { // of a restore, whatever refers to it
+			sql = `SELECT 1 FROM extents e INDEXED BY extents_segment WHERE ? = 0 AND e.segment = ? AND e.dead = 9223372036854775807 AND ` + inGap + ` LIMIT 1`
+		}
+		_, err := tx.one(sql, h.ino, h.segment)
 		if errors.Is(err, errNoRow) {
 			err = tx.run(`DELETE FROM gaps WHERE segment = ? AND ino = ?`, h.segment, h.ino)
 		}

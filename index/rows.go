@@ -15,12 +15,13 @@ type rows struct {
 	t      *Trailer
 	last   uint64           // number of the last segment that carries the trailer
 	sizes  map[uint64]int64 // of all segments up to last, sealed
+	gaps   *replayGaps
 	report *ReplayReport
 }
 
 func (r *rows) lay() error {
 	if r.t.NextIno < maxIno {
-		r.above(r.t.NextIno)
+		r.tx.above(r.t.NextIno)
 	} else {
 		r.problem("next inode %d", r.t.NextIno)
 	}
@@ -49,12 +50,6 @@ func (r *rows) lay() error {
 
 func (r *rows) problem(format string, args ...any) {
 	r.report.problem("generation %d: %s", r.t.Generation, fmt.Sprintf(format, args...))
-}
-
-// above makes the next inode number at least n.
-func (r *rows) above(n Ino) {
-	r.tx.st.nextIno = max(r.tx.st.nextIno, uint64(n))
-	r.tx.st.inoLimit = max(r.tx.st.inoLimit, r.tx.st.nextIno)
 }
 
 func (r *rows) segment(s *TrailerSegment) error {
@@ -94,7 +89,7 @@ func (r *rows) inode(row *InodeRow) error {
 	case n.IsSymlink():
 		n.Size = int64(len(row.Target))
 	}
-	r.above(row.Ino + 1)
+	r.tx.above(row.Ino + 1)
 	if err := r.tx.run(`DELETE FROM inodes WHERE ino = ?`, row.Ino); err != nil {
 		return err
 	}
@@ -115,6 +110,7 @@ func (r *rows) xattrs(row *InodeRow) error {
 			r.problem("an attribute of inode %d is refused", row.Ino)
 			continue
 		}
+		r.tx.db.attrNames.add(x.Name)
 		err := r.tx.run(`INSERT INTO xattrs (ino, name, value) VALUES (?, ?, ?)`, row.Ino, []byte(x.Name), nonNil(x.Value))
 		if err != nil {
 			return err
@@ -134,12 +130,12 @@ func (r *rows) content(c *ContentRow) error {
 	case err != nil:
 		return err
 	case r.t.Moved && c.Version == n.PubVersion && c.Size == n.PubSize && c.Base == c.Size && r.within(c):
-		return r.tx.overlay(r.t.Generation, c, n.PubSize)
+		return r.gaps.overlay(r.tx, r.t.Generation, c, &n)
 	case c.Version <= n.PubVersion || c.Size < 0 || c.Base < 0 || !r.stored(c.Ops):
 		r.problem("content of inode %d, version %d, is refused", c.Ino, c.Version)
 		return nil
 	}
-	if err := r.tx.overlay(r.t.Generation, c, n.PubSize); err != nil {
+	if err := r.gaps.overlay(r.tx, r.t.Generation, c, &n); err != nil {
 		return err
 	}
 	return r.tx.run(`UPDATE inodes SET version = ?, pub_version = ?, pub_generation = ?, size = ?, pub_size = ?,

@@ -175,7 +175,8 @@ CREATE TABLE trailers (
 
 -- Places in the plaintext of segments that were made again: zeros instead of
 -- what was packed of an inode. The anchor names no generation that shows one.
--- Those of a segment do not overlap.
+-- Those of a segment do not overlap. Inode 0: what a restore met in a segment that
+-- tells its gaps; nothing newer is to come.
 CREATE TABLE gaps (
 	segment INTEGER NOT NULL,
 	pos     INTEGER NOT NULL CHECK (pos >= 0),

@@ -14,6 +14,7 @@ import (
 
 // TestLog lets a reader keep the write-ahead log from starting over: Finish empties it.
 func TestLog(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "index")
 	db := openPath(t, path)
 	defer closeDB(t, db)

@@ -16,6 +16,7 @@ type state struct {
 	cookieLimit uint64
 
 	passed uint64 // time for the trash in ns, see TrashClock
+	step   uint64 // counts transactions, and changes that were answered before, see notes
 
 	cut *cut // the newest trailer that was read and not committed; never stored
 
@@ -25,6 +26,8 @@ type state struct {
 
 	trashed      int64 // files in the trash
 	trashedBytes int64 // of their content
+
+	copies CopiesSum
 }
 
 // reserve is how many numbers are taken from the database at once.
@@ -51,6 +54,8 @@ const (
 	metaAnchored = "anchored"
 	metaIno      = "ino"
 	metaCookie   = "cookie"
+	metaStep     = "step"
+	metaRun      = "run" // random, of the process that uses the index
 
 	metaClean  = "clean" // 1 while the index is closed, and inodes and bytes are right
 	metaInodes = "inodes"
@@ -58,6 +63,9 @@ const (
 
 	metaTrashed      = "trashed" // as inodes and bytes
 	metaTrashedBytes = "trashed_bytes"
+	metaCopies       = "copies" // likewise
+	metaCopiesHot    = "copies_hot"
+	metaCopiesFiles  = "copies_files"
 	metaTrashPassed  = "trash_passed" // this and the following: see TrashClock
 	metaTrashWall    = "trash_wall"
 	metaTrashBoot    = "trash_boot"
@@ -68,6 +76,7 @@ const (
 	metaReplay    = "replay_bytes" // cost of replaying the trailers since, see ReplayCost
 
 	metaBarrier       = "barrier" // counts barriers
+	metaIgnore        = "ignore"  // the list that jobs were compared with
 	metaAnchorObject  = "anchor_object"
 	metaAnchorVersion = "anchor_version"
 	metaAnchorText    = "anchor_text"
@@ -78,7 +87,7 @@ const (
 	sqlSetMeta = `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
 )
 
-// loadState reads the counters. It counts inodes, bytes and trash if the last user did not.
+// loadState reads the counters. It counts inodes, bytes, trash and copies if the last user did not.
 func (c *conn) loadState() (s state, unclean bool, err error) {
 	s, unclean, err = c.loadCounters()
 	if err != nil || !unclean {
@@ -93,14 +102,15 @@ func (c *conn) loadState() (s state, unclean bool, err error) {
 		return s, true, err
 	}
 	s.trashed, s.trashedBytes = r.int(0), r.int(1)
-	return s, true, nil
+	s.copies, err = c.copiesSum()
+	return s, true, err
 }
 
-// loadCounters reads what is stored. Inodes, bytes and trash are missing when it is unclean.
+// loadCounters reads what is stored. Inodes, bytes, trash and copies are missing when it is unclean.
 func (c *conn) loadCounters() (s state, unclean bool, err error) {
 	for key, field := range map[string]*uint64{
 		metaOpen: &s.open, metaPacked: &s.packed, metaLast: &s.last, metaAnchored: &s.anchored,
-		metaIno: &s.inoLimit, metaCookie: &s.cookieLimit, metaTrashPassed: &s.passed,
+		metaIno: &s.inoLimit, metaCookie: &s.cookieLimit, metaTrashPassed: &s.passed, metaStep: &s.step,
 	} {
 		n, err := c.int(sqlMeta, key)
 		if err != nil {
@@ -118,6 +128,7 @@ func (c *conn) loadCounters() (s state, unclean bool, err error) {
 	}
 	for key, field := range map[string]*int64{
 		metaInodes: &s.inodes, metaBytes: &s.bytes, metaTrashed: &s.trashed, metaTrashedBytes: &s.trashedBytes,
+		metaCopies: &s.copies.Bytes, metaCopiesHot: &s.copies.Hot, metaCopiesFiles: &s.copies.Files,
 	} {
 		if *field, err = c.int(sqlMeta, key); err != nil {
 			return s, false, err
@@ -139,6 +150,7 @@ func (tx *txn) saveState(before state) error {
 		{metaIno, before.inoLimit, tx.st.inoLimit},
 		{metaCookie, before.cookieLimit, tx.st.cookieLimit},
 		{metaTrashPassed, before.passed, tx.st.passed},
+		{metaStep, before.step, tx.st.step},
 	} {
 		if f.old == f.new {
 			continue
@@ -158,6 +170,12 @@ func (tx *txn) newIno() Ino {
 		tx.st.inoLimit = n + reserve
 	}
 	return Ino(n)
+}
+
+// above makes the next inode number at least n.
+func (tx *txn) above(n Ino) {
+	tx.st.nextIno = max(tx.st.nextIno, uint64(n))
+	tx.st.inoLimit = max(tx.st.inoLimit, tx.st.nextIno)
 }
 
 // newCookie returns a cookie greater than all before.

@@ -12,6 +12,7 @@ type State string
 
 // The states of a file, in order.
 const (
+	StateLocal     State = "local"     // ignored: safe on this machine, and never anywhere else
 	StateDirty     State = "dirty"     // written, not synced
 	StateStaged    State = "staged"    // safe on this machine
 	StateStoring   State = "storing"   // packed
@@ -78,12 +79,14 @@ func (db *DB) State(ctx context.Context, ino Ino) (s Status, err error) {
 
 func (c *conn) state(n *inode, st *state) (State, string, error) {
 	if n.IsRegular() && n.Dirty {
-		r, err := c.one(`SELECT version, error FROM jobs WHERE ino = ?`, n.Ino)
+		r, err := c.one(`SELECT version, error, ignored FROM jobs WHERE ino = ?`, n.Ino)
 		switch {
 		case err == errNoRow:
 			return StateDirty, "", nil
 		case err != nil:
 			return "", "", err
+		case r.uint(0) == n.Version && r.int(2) != 0:
+			return StateLocal, "", nil
 		case r.uint(0) == n.Version:
 			return StateStaged, r.text(1), nil
 		}
@@ -104,29 +107,44 @@ func (c *conn) state(n *inode, st *state) (State, string, error) {
 // Usage counts what the drive holds. Bytes are the live sizes of regular files.
 type Usage struct {
 	Inodes    int64
-	Bytes     int64 // the sum of the following four
+	Bytes     int64 // the sum of the following five
 	Dirty     int64
 	Staged    int64
 	Storing   int64
 	Certified int64
+	Ignored   int64
+
+	IgnoredFiles int64
+}
+
+// Lengths returns how long all regular files that have a name are together. Its
+// cost grows with what was deleted and is still published.
+func (db *DB) Lengths(ctx context.Context) (n int64, err error) {
+	err = db.view(func(c *conn) error {
+		n, err = c.int(`SELECT CAST(total(CASE WHEN mode & 61440 = 32768 THEN size END) AS INTEGER)
+			FROM inodes INDEXED BY inodes_orphan WHERE nlink = 0`)
+		return err
+	})
+	return db.latest.Load().bytes - n, err
 }
 
 // Usage returns the counts. Its cost grows with what is not certified only.
 func (db *DB) Usage(ctx context.Context) (u Usage, err error) {
 	err = db.snapshot(func(c *conn) error {
-		r, err := c.one(`SELECT CAST(total(CASE WHEN j.version = i.version THEN 0 ELSE i.size END) AS INTEGER),
-			CAST(total(CASE WHEN j.version = i.version THEN i.size ELSE 0 END) AS INTEGER)
+		r, err := c.one(`SELECT CAST(total(CASE WHEN j.version = i.version OR j.ignored = 1 THEN 0 ELSE i.size END) AS INTEGER),
+			CAST(total(CASE WHEN j.version = i.version AND j.ignored = 0 THEN i.size ELSE 0 END) AS INTEGER),
+			CAST(total(CASE WHEN j.ignored = 1 THEN i.size ELSE 0 END) AS INTEGER), count(CASE WHEN j.ignored = 1 THEN 1 END)
 			FROM inodes i INDEXED BY inodes_dirty LEFT JOIN jobs j ON j.ino = i.ino WHERE i.dirty = 1`)
 		if err != nil {
 			return err
 		}
-		u.Dirty, u.Staged = r.int(0), r.int(1)
+		u.Dirty, u.Staged, u.Ignored, u.IgnoredFiles = r.int(0), r.int(1), r.int(2), r.int(3)
 		u.Storing, err = c.int(`SELECT CAST(total(i.size) AS INTEGER) FROM (SELECT ino FROM unfinished UNION SELECT ino FROM adopted) u
 			CROSS JOIN inodes i ON i.ino = u.ino WHERE i.dirty = 0`)
 		return err
 	})
 	st := db.latest.Load()
 	u.Inodes, u.Bytes = st.inodes, st.bytes
-	u.Certified = max(0, u.Bytes-u.Dirty-u.Staged-u.Storing)
+	u.Certified = max(0, u.Bytes-u.Dirty-u.Staged-u.Storing-u.Ignored)
 	return u, err
 }

@@ -17,7 +17,7 @@ import (
 // copyIndex copies the files of an index as they are, as kill -9 leaves them.
 func copyIndex(t *testing.T, to, from string) {
 	t.Helper()
-	for _, suffix := range []string{"", "-wal", ".sums"} {
+	for _, suffix := range []string{"", "-wal", ".sums", ".ahead"} {
 		in, err := os.Open(from + suffix)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -53,6 +53,7 @@ func flip(t *testing.T, path string, off int64, bit int) {
 // killed: it is refused, and the names in it stay what they were, where the flip hit
 // nothing that counts.
 func TestSumsFlips(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
@@ -110,6 +111,7 @@ func TestLogGone(t *testing.T) {
 	db := openPath(t, path)
 	tree(t, db, "a", "b", "c")
 	removed, looked := filepath.Join(dir, "removed"), filepath.Join(dir, "looked")
+	must(db.Usage(ctx)) // commits
 	copyIndex(t, removed, path)
 	copyIndex(t, looked, path)
 	closeDB(t, db)
@@ -135,6 +137,7 @@ func TestLogGone(t *testing.T) {
 // TestSumsKilled opens what kill -9 leaves at any moment, while the log is copied into the
 // file again and again: nothing is ever taken for damage.
 func TestSumsKilled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "index")
 	db := openPath(t, path)
@@ -146,7 +149,9 @@ func TestSumsKilled(t *testing.T) {
 			n++
 		}
 		killed := filepath.Join(dir, fmt.Sprint("killed-", i))
+		release := db.HoldWriter()
 		copyIndex(t, killed, path)
+		release()
 		again, err := index.Open(ctx, index.Config{Path: killed, Strict: true})
 		if err != nil {
 			t.Fatalf("after %d files: %v", n, err)
@@ -217,6 +222,7 @@ func TestSumsFailedCommit(t *testing.T) {
 		db := openPath(t, path)
 		for i := range 100 {
 			tree(t, db, fmt.Sprintf("file-%04d", i))
+			must(db.Usage(ctx)) // commits
 		}
 		log := must(os.ReadFile(path + "-wal"))
 		f := must(os.OpenFile(path+"-wal", os.O_WRONLY|os.O_APPEND, 0))
@@ -228,6 +234,7 @@ func TestSumsFailedCommit(t *testing.T) {
 			db.Failed()
 		}
 		tree(t, db, "behind")
+		must(db.Usage(ctx))
 		if told {
 			killed := filepath.Join(dir, "killed")
 			copyIndex(t, killed, path)

@@ -12,6 +12,9 @@ import (
 // were published. Nothing is copied, and a segment that the trash refers to is
 // not collected. What was written and not packed yet is gone with the file.
 //
+// A name of a file that has others goes there too, if it was stored: when it is
+// restored it is made a link of the file again, while that has the content of then.
+//
 // The trash belongs to this state folder: no trailer carries it.
 
 // Trashed is a file in the trash.
@@ -117,13 +120,16 @@ func (tx *txn) dropOldest(limit int) (TrashSum, error) {
 	return tx.drop(0, last)
 }
 
-// keep puts a file that is about to lose its last name, which is still bound,
-// into the trash.
+// keep puts a name that is about to be lost, and is still bound, into the trash,
+// with what it leads to.
 func (tx *txn) keep(a *Attr, parent Ino, name []byte, replaced bool) error {
 	if !tx.db.trash || tx.gone {
 		return nil
 	}
 	stored, err := tx.isStored(a, parent, name)
+	if err == nil && stored && a.Nlink > 1 {
+		stored, err = tx.isPublished(a.Ino, parent, name)
+	}
 	if err != nil || !stored {
 		return err
 	}
@@ -132,10 +138,10 @@ func (tx *txn) keep(a *Attr, parent Ino, name []byte, replaced bool) error {
 		return err
 	}
 	path := append(slices.Clip(dir), name...)
-	err = tx.run(`INSERT INTO trash (deleted, passed, replaced, path, mode, uid, gid, size, atime, mtime, btime, target)
+	err = tx.run(`INSERT INTO trash (deleted, passed, replaced, path, mode, uid, gid, size, atime, mtime, btime, target, ino, version, shared)
 		SELECT ?1, ?2, ?3, ?4, mode, uid, gid, CASE WHEN target IS NULL THEN pub_size ELSE size END, atime,
-		CASE WHEN target IS NULL THEN pub_mtime ELSE mtime END, btime, target FROM inodes WHERE ino = ?5`,
-		tx.now, tx.st.passed, truth(replaced), path, a.Ino)
+		CASE WHEN target IS NULL THEN pub_mtime ELSE mtime END, btime, target, ino, pub_version, ?6 FROM inodes WHERE ino = ?5`,
+		tx.now, tx.st.passed, truth(replaced), path, a.Ino, truth(a.Nlink > 1))
 	if err != nil {
 		return err
 	}
@@ -147,6 +153,12 @@ func (tx *txn) keep(a *Attr, parent Ino, name []byte, replaced bool) error {
 	}
 	return errors.Join(err, tx.run(`INSERT INTO trash_xattrs (id, name, value)
 		SELECT last_insert_rowid(), name, value FROM xattrs WHERE ino = ?`, a.Ino))
+}
+
+// isPublished reports whether a name was stored as one of this inode.
+func (tx *txn) isPublished(ino, parent Ino, name []byte) (bool, error) {
+	n, err := tx.int(`SELECT EXISTS (SELECT 1 FROM dirents WHERE parent = ? AND name = ? AND pub = ?)`, parent, name, ino)
+	return n != 0, err
 }
 
 // isStored reports whether there is a published version of a file that can be had back.

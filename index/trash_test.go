@@ -56,10 +56,14 @@ func TestTrashKeeps(t *testing.T) {
 			must(c.db.MarkDirty(ctx, lookup(c.t, c.db, "a").Ino, 0))
 			c.unlink("a")
 		}, []string{"a"}},
-		{"the last name counts", func(c *committer) {
+		{"each name that was stored counts", func(c *committer) {
+			if _, err := c.db.Link(ctx, lookup(c.t, c.db, "hard").Ino, index.Root, []byte("never stored")); err != nil {
+				c.t.Fatal(err)
+			}
+			c.unlink("never stored")
 			c.unlink("hard")
 			c.unlink("d/hard")
-		}, []string{"d/hard"}},
+		}, []string{"hard", "d/hard"}},
 		{"what is replaced is kept too", func(c *committer) {
 			c.rename("d/new", "a")
 			c.rename("d/e/f", "a")
@@ -193,6 +197,51 @@ func TestUntrashTwice(t *testing.T) {
 	if last := c.trailers[len(c.trailers)-1]; len(last.Contents) != 0 {
 		t.Errorf("content goes out again: %+v", last.Contents)
 	}
+}
+
+// TestUntrashLinks gets names of files back that have others: of the same file,
+// unless it has other content by now.
+func TestUntrashLinks(t *testing.T) {
+	db := openTrash(t)
+	c := &committer{t: t, db: db}
+	tree(t, db, "d/", "d/a", "d/b=d/a", "keep=d/a", "d/x", "d/y=d/x", "d/z=d/x")
+	c.both(c.packed("keep", 1, 10), c.packed("d/x", 1, 5))
+	certify(t, db, 1)
+	file := lookup(t, db, "keep").Ino
+	for _, path := range []string{"d/a", "d/b", "d/x", "d/y", "d/z"} {
+		c.unlink(path)
+	}
+	restore := func(want ...string) {
+		t.Helper()
+		for _, row := range must(db.Trash(ctx, index.TrashQuery{})) {
+			if slices.Contains(want, string(row.Path)) {
+				if err := c.untrash(row.ID, string(row.Path)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	restore("d/a")
+	if a := lookup(t, db, "d/a"); a.Ino != file || a.Nlink != 2 {
+		t.Errorf("d/a is inode %d with %d links, want %d with 2", a.Ino, a.Nlink, file)
+	}
+	restore("d/x", "d/y", "d/z") // none of their names was left
+	x := lookup(t, db, "d/x")
+	for _, path := range []string{"d/y", "d/z"} {
+		if a := lookup(t, db, path); a.Ino != x.Ino || a.Nlink != 3 || a.Size != 5 {
+			t.Errorf("%s is inode %d with %d links, want %d with 3", path, a.Ino, a.Nlink, x.Ino)
+		}
+	}
+	must(db.MarkDirty(ctx, file, 0))
+	restore("d/b") // of which the content is the one of then
+	if b := lookup(t, db, "d/b"); b.Ino == file || b.Nlink != 1 || b.Size != 10 {
+		t.Errorf("d/b is %+v", b)
+	}
+	if problems := must(db.Check(ctx)); len(problems) > 0 {
+		t.Errorf("problems: %v", problems)
+	}
+	c.both(c.packed("keep", 2, 11))
+	c.expect("d/ d/a:xxxxxxxxxxx d/b:xxxxxxxxxx d/x:xxxxx d/y:xxxxx d/z:xxxxx keep:xxxxxxxxxxx")
 }
 
 // TestUntrashCondemned takes the mark off a segment that is needed again.

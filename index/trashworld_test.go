@@ -23,6 +23,7 @@ type binned struct {
 	data     []byte // published
 	segments map[uint64]bool
 	may      bool // it was stored, and all of it is there
+	named    bool // it was stored under this name
 }
 
 // pathOf returns the path of a name.
@@ -42,7 +43,7 @@ func (w *world) pathOf(n name) string {
 // bin looks at a file that is about to lose a name.
 func (w *world) bin(n name, replaced bool) *binned {
 	ino := w.names[n]
-	b := &binned{path: w.pathOf(n), replaced: replaced, attr: must(w.db.Get(ctx, ino)), xattrs: w.xattrs(w.db, ino), segments: map[uint64]bool{}}
+	b := &binned{path: w.pathOf(n), replaced: replaced, attr: must(w.db.Get(ctx, ino)), xattrs: w.xattrs(w.db, ino), segments: map[uint64]bool{}, named: w.tree.names[n] == ino}
 	switch f := w.files[ino]; {
 	case f != nil:
 		b.may = w.versionOf(ino) > 0
@@ -189,7 +190,7 @@ func (w *world) untrashed(u index.Untrashed) {
 		}
 		at = name{parent: ino}
 	}
-	if want == nil {
+	if want == nil && !u.Linked {
 		for s := range b.segments {
 			if !w.certified[s] {
 				want = index.ErrStoring
@@ -206,6 +207,13 @@ func (w *world) untrashed(u index.Untrashed) {
 		w.t.Fatalf("untrash %+v made %d folders", u, len(made))
 	}
 	a := must(w.db.Get(ctx, u.Ino))
+	if u.Linked {
+		if got := w.readReal(must(w.db.Extents(ctx, u.Ino, 0, -1)), a.Size); !b.named || !a.IsSymlink() && !bytes.Equal(got, b.data) || a.Nlink < 2 {
+			w.t.Fatalf("untrash linked %+v, with %x, want %x", a, got, b.data)
+		}
+		w.bind(at, u.Ino)
+		return
+	}
 	if a.Mode != b.attr.Mode || a.UID != b.attr.UID || a.GID != b.attr.GID || a.Btime != b.attr.Btime || a.Mtime != b.mtime ||
 		a.Size != int64(len(b.data)+len(b.target)) || !reflect.DeepEqual(w.xattrs(w.db, u.Ino), b.xattrs) {
 		w.t.Fatalf("untrash made %+v, want %+v", a, b)
@@ -219,7 +227,7 @@ func (w *world) untrashed(u index.Untrashed) {
 	}
 	w.files[u.Ino] = &file{
 		version: version{number: 1, mtime: a.Mtime, base: a.Size, data: slices.Clone(b.data), dirty: map[int64]bool{}},
-		nextMin: a.Size, shown: a.Mtime, adopted: true, was: b.data,
+		nextMin: a.Size, shown: a.Mtime, adopted: true, adoptedAs: 1, was: b.data,
 	}
 	w.bind(at, u.Ino)
 	if s := must(w.db.State(ctx, u.Ino)); s.State != index.StateStoring {

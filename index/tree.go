@@ -29,6 +29,7 @@ const (
 	modeChar    = 0o020000
 	modeBlock   = 0o060000
 	modePerm    = 0o007777
+	modeSetGID  = 0o002000
 	modeSetgid  = 0o002000
 )
 
@@ -54,7 +55,7 @@ type CreateRequest struct {
 	Name     []byte // empty: a regular file without a name (O_TMPFILE), for Link to name
 	Mode     uint32 // with the type bits of st_mode
 	Umask    uint32 // bits to take from Mode, unless Parent has a default ACL
-	UID, GID uint32
+	UID, GID uint32 // a Parent with the set-gid bit passes on its group, and to directories the bit
 	Rdev     uint32
 	Target   []byte // of a symbolic link
 }
@@ -67,8 +68,12 @@ type RenameRequest struct {
 	NewName   []byte
 	NoReplace bool   // ErrExist when the new name exists
 	Exchange  bool   // both names exist and swap their inodes
-	Full      bool   // commit inside a barrier
+	Full      bool   // inside a barrier
 	Held      []Held // as in Barrier, when Full
+
+	// Whiteout is what takes the place of the old name in the same
+	// transaction; nil: nothing. Its Parent and Name are not looked at.
+	Whiteout *CreateRequest
 }
 
 // Change lists the attributes to set; nil leaves one as it is.

@@ -389,8 +389,49 @@ func TestXattrs(t *testing.T) {
 	for i := 0; err == nil && i < 100; i++ {
 		err = set(fmt.Sprint("user.big", i), index.MaxXattrValue, 0)
 	}
-	if !errors.Is(err, index.ErrAttrSize) {
+	if !errors.Is(err, index.ErrAttrRoom) {
 		t.Errorf("many large ones: %v", err)
+	}
+}
+
+// TestXattrList gives a file attributes until their names fill a list.
+func TestXattrList(t *testing.T) {
+	db := open(t)
+	a := create(t, db, index.Root, "a", fileMode)
+	var err error
+	made := 0
+	for ; err == nil && made < 1000; made++ {
+		err = db.SetXattr(ctx, a.Ino, fmt.Sprintf("user.%0250d", made), []byte("x"), 0)
+	}
+	if !errors.Is(err, index.ErrAttrRoom) {
+		t.Fatalf("after %d attributes: %v", made, err)
+	}
+	names := must(db.ListXattr(ctx, a.Ino))
+	list := 0
+	for _, name := range names {
+		list += len(name) + 1
+	}
+	if len(names) != made-1 || list > index.MaxXattrList {
+		t.Errorf("%d names of %d bytes after %d", len(names), list, made)
+	}
+	if err := db.SetXattr(ctx, a.Ino, names[0], []byte("another value"), index.XattrReplace); err != nil {
+		t.Errorf("one that is there: %v", err)
+	}
+}
+
+// TestLinkLimit gives a file the last name that it may have.
+func TestLinkLimit(t *testing.T) {
+	db := open(t)
+	a := create(t, db, index.Root, "a", fileMode)
+	const most = 65_000 // Source: EXT4_LINK_MAX; the contract of the mount wants so many
+	if err := db.SetLinks(a.Ino, most-1); err != nil {
+		t.Fatal(err)
+	}
+	if a := must(db.Link(ctx, a.Ino, index.Root, []byte("last"))); a.Nlink != most {
+		t.Errorf("%d links", a.Nlink)
+	}
+	if _, err := db.Link(ctx, a.Ino, index.Root, []byte("more")); !errors.Is(err, index.ErrLinks) {
+		t.Errorf("one more: %v", err)
 	}
 }
 

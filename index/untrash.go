@@ -20,12 +20,15 @@ type Untrashed struct {
 	UntrashRequest
 	Ino  Ino
 	Size int64
-	Made int   // folders that were missing on the way
-	Err  error // nothing of the request was done
+	Made int // folders that were missing on the way
+	// Linked says that Ino has other names: no file was made.
+	Linked bool
+	Err    error // nothing of the request was done
 }
 
 // Untrash makes files of what lies in the trash, which stays there: a second
-// request makes another file of the same extents. Folders that are missing are
+// request makes another file of the same extents. A name of a file that had
+// others becomes a link of that file if its content is the same still. Folders that are missing are
 // made, open to the owner of the file only. It commits FULL, and what it has
 // made goes into the next trailer.
 //
@@ -52,7 +55,7 @@ func (db *DB) Untrash(ctx context.Context, list []UntrashRequest) (done []Untras
 }
 
 func (tx *txn) untrash(u *Untrashed) error {
-	r, err := tx.one(`SELECT mode, uid, gid, size, atime, mtime, btime, target FROM trash WHERE id = ?`, u.ID)
+	r, err := tx.one(`SELECT mode, uid, gid, size, atime, mtime, btime, target, ino, version, shared FROM trash WHERE id = ?`, u.ID)
 	if errors.Is(err, errNoRow) {
 		return fmt.Errorf("trash has no %d: %w", u.ID, ErrNotExist)
 	}
@@ -60,9 +63,15 @@ func (tx *txn) untrash(u *Untrashed) error {
 		return err
 	}
 	c := CreateRequest{Mode: r.uint32(0), UID: r.uint32(1), GID: r.uint32(2), Target: r.bytes(7)}
-	was := Attr{Size: r.int(3), Atime: r.int(4), Mtime: r.int(5), Btime: r.int(6)}
+	was := Attr{Size: r.int(3), Atime: r.int(4), Mtime: r.int(5), Btime: r.int(6), Ino: r.ino(8), Version: r.uint(9)}
+	shared := r.int(10) != 0
 	if c.Parent, c.Name, err = tx.makeWay(u, &c); err != nil {
 		return err
+	}
+	if shared {
+		if done, err := tx.relink(u, c.Parent, c.Name, &was); done || err != nil {
+			return err
+		}
 	}
 	a, err := tx.create(c, true)
 	if err != nil {
@@ -70,8 +79,9 @@ func (tx *txn) untrash(u *Untrashed) error {
 	}
 	u.Ino, u.Size = a.Ino, was.Size
 	err = errors.Join(
+		tx.run(`UPDATE trash SET ino = ?, version = ? WHERE ino = ? AND version = ? AND shared = 1`, a.Ino, a.Version, was.Ino, was.Version),
 		tx.run(`UPDATE inodes SET atime = ?, mtime = ?, btime = ? WHERE ino = ?`, was.Atime, was.Mtime, was.Btime, a.Ino),
-		tx.run(`INSERT INTO xattrs (ino, name, value) SELECT ?, name, value FROM trash_xattrs WHERE id = ?`, a.Ino, u.ID),
+		tx.restoreXattrs(a.Ino, u.ID),
 	)
 	if err != nil || !a.IsRegular() {
 		return err
@@ -85,6 +95,30 @@ func (tx *txn) untrash(u *Untrashed) error {
 		return err
 	}
 	return tx.adopt(&a, was.Size, was.Mtime, ops)
+}
+
+// restoreXattrs gives an inode the attributes of a file in the trash.
+func (tx *txn) restoreXattrs(ino Ino, id int64) error {
+	err := tx.query(`SELECT name FROM trash_xattrs WHERE id = ?`, func(r row) error {
+		tx.db.attrNames.add(string(r.bytes(0)))
+		return nil
+	}, id)
+	return errors.Join(err, tx.run(`INSERT INTO xattrs (ino, name, value) SELECT ?, name, value FROM trash_xattrs WHERE id = ?`, ino, id))
+}
+
+// relink makes a name a link of the file that it was one of, unless that is gone
+// or has other content than it had then. What of its content is not stored yet,
+// a restore from the trash was never to give.
+func (tx *txn) relink(u *Untrashed, parent Ino, name []byte, was *Attr) (done bool, err error) {
+	a, err := tx.attr(was.Ino)
+	if errors.Is(err, ErrNotExist) || err == nil && (a.Nlink == 0 || a.Nlink >= maxLinks || a.Dirty || a.PubVersion != was.Version) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	u.Ino, u.Size, u.Linked = a.Ino, a.Size, true
+	return true, errors.Join(tx.bind(parent, name, &a), tx.setLinks(&a, a.Nlink+1), tx.touchDir(parent, 0))
 }
 
 // makeWay returns the directory and the name of a path, and makes what is

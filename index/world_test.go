@@ -35,8 +35,10 @@ type file struct {
 	open    bool  // unlinked and still in use
 	queued  bool
 	packing *pack
-	adopted bool   // made of extents from the trash
-	was     []byte // its first content, if so
+	was     []byte // its first content, if it is adopted
+
+	adopted   bool   // made of extents of others
+	adoptedAs uint64 // version
 }
 
 // pack is a version on its way into one or several segments.
@@ -73,6 +75,7 @@ type world struct {
 	certified map[uint64]bool
 	collected map[uint64]bool // deleted on the ledger
 	hauled    int
+	shares    int
 	committed func(generation uint64) // by store; nil: nothing
 	trailers  []carried
 	tree      published // after the newest commit
@@ -261,8 +264,10 @@ func (w *world) reap(ino index.Ino) {
 		f.open = true
 		return
 	}
-	deleted, err := w.db.Reap(ctx, ino)
+	_, err := w.db.Reap(ctx, ino)
 	w.expect("reap", err)
+	_, err = w.db.Get(ctx, ino)
+	deleted := errors.Is(err, index.ErrNotExist)
 	if f != nil {
 		f.open = false
 		if deleted && f.packing != nil {
@@ -294,7 +299,7 @@ func (w *world) unlink() {
 	bin := w.bin(n, false)
 	a, err := w.db.Unlink(ctx, n.parent, []byte(n.name))
 	w.expect("unlink", err)
-	w.binned(bin, a.Nlink == 0)
+	w.binned(bin, a.Nlink == 0 || bin.named)
 	delete(w.names, n)
 	if a.Nlink == 0 {
 		w.reap(ino)
@@ -418,7 +423,7 @@ func (w *world) attributes() {
 
 // step does one random thing that a program may do.
 func (w *world) step() {
-	switch w.rng.IntN(25) {
+	switch w.rng.IntN(27) {
 	case 0, 1, 2:
 		w.create(fileMode)
 	case 3, 4:
@@ -441,6 +446,8 @@ func (w *world) step() {
 		w.attributes()
 	case 21, 22, 23:
 		w.untrash()
+	case 24, 25:
+		w.share()
 	default:
 		w.barrier()
 		w.closeSome()

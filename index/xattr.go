@@ -20,11 +20,12 @@ const (
 // go when the caller is no member of the inode's group.
 const XattrDropSetgid XattrFlags = 1 << 16
 
-// Limits of extended attributes in bytes. Source: XATTR_NAME_MAX and
-// XATTR_SIZE_MAX of Linux; the sum over a file is ours.
+// Limits of extended attributes in bytes. Source: XATTR_NAME_MAX, XATTR_SIZE_MAX and
+// XATTR_LIST_MAX of Linux; the sum over a file is ours.
 const (
 	MaxXattrName  = 255
 	MaxXattrValue = 64 << 10
+	MaxXattrList  = 64 << 10 // of all names, each with a NUL: nobody can list more
 	MaxXattrs     = 1 << 20
 )
 
@@ -38,7 +39,10 @@ const sqlXattr = `SELECT value FROM xattrs WHERE ino = ? AND name = ?`
 
 // GetXattr returns a value, or ErrNoAttr.
 func (db *DB) GetXattr(ctx context.Context, ino Ino, name string) (value []byte, err error) {
-	err = db.view(func(c *conn) error {
+	if !db.attrNames.used(name) {
+		return nil, ErrNoAttr
+	}
+	err = db.peek(func(c *conn) error {
 		r, err := c.one(sqlXattr, ino, []byte(name))
 		if errors.Is(err, errNoRow) {
 			return ErrNoAttr
@@ -51,8 +55,11 @@ func (db *DB) GetXattr(ctx context.Context, ino Ino, name string) (value []byte,
 	return value, err
 }
 
-// SetXattr sets a value. ErrAttrSize: it is longer than MaxXattrValue, or all
-// of the inode's together than MaxXattrs. ErrRange: an impossible name.
+// XattrUsed reports whether some inode may have an attribute of that name.
+func (db *DB) XattrUsed(name string) bool { return db.attrNames.used(name) }
+
+// SetXattr sets a value. ErrAttrSize: it is longer than MaxXattrValue. ErrAttrRoom: all
+// of the inode's together are longer than MaxXattrs, or their names than MaxXattrList. ErrRange: an impossible name.
 // ErrExist, ErrNoAttr: by the flags. With AccessACL the mode changes too, and
 // ErrRange is for an ACL that makes no sense as well.
 func (db *DB) SetXattr(ctx context.Context, ino Ino, name string, value []byte, flags XattrFlags) error {
@@ -73,12 +80,12 @@ func (db *DB) SetXattr(ctx context.Context, ino Ino, name string, value []byte, 
 		if err := tx.setXattr(ino, name, value, flags); err != nil {
 			return err
 		}
-		total, err := tx.int(`SELECT sum(length(name) + length(value)) FROM xattrs WHERE ino = ?`, ino)
+		sum, err := tx.one(`SELECT sum(length(name) + length(value)), sum(length(name) + 1) FROM xattrs WHERE ino = ?`, ino)
 		if err != nil {
 			return err
 		}
-		if total > MaxXattrs {
-			return fmt.Errorf("attributes of %d bytes: %w", total, ErrAttrSize)
+		if total, list := sum.int(0), sum.int(1); total > MaxXattrs || list > MaxXattrList && !exists {
+			return fmt.Errorf("attributes of %d bytes, names of %d: %w", total, list, ErrAttrRoom)
 		}
 		return tx.changed(ino)
 	})
@@ -117,7 +124,10 @@ func (tx *txn) changed(ino Ino) error {
 
 // ListXattr returns the names in ascending order.
 func (db *DB) ListXattr(ctx context.Context, ino Ino) (names []string, err error) {
-	err = db.view(func(c *conn) error {
+	if db.attrNames.none() {
+		return nil, nil
+	}
+	err = db.peek(func(c *conn) error {
 		return c.query(`SELECT name FROM xattrs WHERE ino = ? ORDER BY name`, func(r row) error {
 			names = append(names, string(r.bytes(0)))
 			return nil

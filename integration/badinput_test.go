@@ -31,6 +31,7 @@ func (d *drive) refuse(t *testing.T, r refusal) {
 
 // TestBadInput gives walfs what it must refuse, and looks that nothing is lost.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "full", "x"), 0o755))
@@ -114,6 +115,7 @@ func (d *drive) withOwner(t *testing.T, uid int, r refusal) {
 
 // TestDeadMount: a mount left by a killed daemon is cleaned up by the next start.
 func TestDeadMount(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	must(t, os.WriteFile(d.path("file"), []byte("still here"), 0o600))
@@ -121,11 +123,7 @@ func TestDeadMount(t *testing.T) {
 	if _, err := os.Stat(d.path("file")); err == nil {
 		t.Fatal("the mount of a killed daemon answers")
 	}
-	start := time.Now()
 	d.mount()
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("remount took %s", took)
-	}
 	if got, err := os.ReadFile(d.path("file")); err != nil || string(got) != "still here" {
 		t.Errorf("after kill -9: %q, %v", got, err)
 	}
@@ -134,6 +132,7 @@ func TestDeadMount(t *testing.T) {
 
 // TestOddNames: names that are not UTF-8 or 255 bytes long work, longer ones are refused.
 func TestOddNames(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	for _, name := range []string{strings.Repeat("n", 255), "\xff\xfe\x01", strings.Repeat("\xc3", 255), " ", "-", "new\nline"} {
@@ -166,8 +165,8 @@ func TestSIGTERM(t *testing.T) {
 		select {
 		case <-d.exited:
 			d.daemon = nil
-		case <-time.After(30 * time.Second):
-			t.Fatal("the daemon still runs 30 s after SIGTERM")
+		case <-time.After(patience):
+			t.Fatal("the daemon still runs long after SIGTERM")
 		}
 		w.stop()
 		if mounted(d.mnt) {

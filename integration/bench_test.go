@@ -121,20 +121,7 @@ func dropCaches(t *testing.T) {
 }
 
 // peakMiB is the daemon's largest resident size so far.
-func (d *drive) peakMiB() int {
-	d.t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.daemon.Process.Pid))
-	must(d.t, err)
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
-			kib, err := strconv.Atoi(f[1])
-			must(d.t, err)
-			return kib / 1024
-		}
-	}
-	d.t.Fatal("no VmHWM in /proc")
-	return 0
-}
+func (d *drive) peakMiB() int { return d.memoryMiB("VmHWM:") }
 
 // rsync copies the Go source tree to a plain folder, to go-fuse's loopback and
 // to walfs, and then again to see that nothing moves.
@@ -181,7 +168,7 @@ func (b *bench) loopback() string {
 		_, _ = shellErr("umount %s || umount -l %s", mnt, mnt)
 		_ = cmd.Wait()
 	})
-	waitFor(t, 10*time.Second, "the loopback mount", func() bool { return mounted(mnt) })
+	waitFor(t, "the loopback mount", func() bool { return mounted(mnt) })
 	return mnt
 }
 

@@ -12,6 +12,7 @@ import (
 // TestCheckStoresAnew loses so many slivers that content cannot be read any more, and has it
 // stored anew from the local copy.
 func TestCheckStoresAnew(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	writeRandom(t, d.path("big"), 5<<20, 1)
@@ -47,6 +48,7 @@ func TestCheckStoresAnew(t *testing.T) {
 
 // TestCheckCopies damages clean local copies of which the index has hashes, and one of which it has none.
 func TestCheckCopies(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	writeRandom(t, d.path("big"), 3<<20, 1)
@@ -97,6 +99,7 @@ func TestCheckCopies(t *testing.T) {
 
 // TestCheckBusy checks a drive while it is written: what is under way is no damage.
 func TestCheckBusy(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	must(t, os.Mkdir(d.path("tree"), 0o755))

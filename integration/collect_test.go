@@ -36,6 +36,7 @@ func (d *drive) onDisk() (files int, size int64) {
 // files are rewritten, renamed and deleted. All else is there after a restart
 // and after a restore.
 func TestCollect(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.env = []string{"WALFS_TRASH_RETENTION=0"} // the trash keeps what it refers to
 	d.mount()
@@ -77,7 +78,7 @@ func TestCollect(t *testing.T) {
 	}
 	var files int
 	var now int64
-	waitFor(t, 60*time.Second, "the nodes to remove what was deleted", func() bool {
+	waitFor(t, "the nodes to remove what was deleted", func() bool {
 		files, now = d.onDisk()
 		s := d.status()
 		return now < before/2 && files == s.Blobs*len(s.Nodes)

@@ -17,6 +17,7 @@ import (
 // exported keys. What comes back is compared in all that a file can be told by,
 // and once more without three of the nodes.
 func TestDrill(t *testing.T) {
+	t.Parallel()
 	entries := 2000
 	if soak() {
 		entries = 10000

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/walfs/walfs/fs/commit"
 )
 
 // randomSize is the size of the one large file: 1 GiB in the long form.
@@ -20,13 +22,20 @@ func randomSize() int64 {
 	return 64 << 20
 }
 
-// TestDriveOutlivesNodes copies the Go source tree and one large random file,
-// forgets everything that is local, and reads all of it back with nodes down.
+// TestDriveOutlivesNodes copies the Go source tree, in the short form without
+// that of its commands, and one large random file, forgets everything that is
+// local, and reads all of it back with nodes down.
 func TestDriveOutlivesNodes(t *testing.T) {
+	t.Parallel()
+	needTool(t, "rsync")
 	d := newDrive(t)
 	src := goSource(t)
 	d.mount()
-	shell(t, "cp -a %s %s", src, d.path("src"))
+	but := "--exclude=cmd"
+	if soak() {
+		but = "--exclude=nothing"
+	}
+	shell(t, "rsync -a %s %s/ %s/", but, src, d.path("src"))
 	big := filepath.Join(t.TempDir(), "random")
 	writeRandom(t, big, randomSize(), 1)
 	shell(t, "cp %s %s", big, d.path("random"))
@@ -38,7 +47,7 @@ func TestDriveOutlivesNodes(t *testing.T) {
 		d.mount()
 		d.stopNodes(down)
 		before := d.sliverReads()
-		shell(t, "diff -r --no-dereference %s %s", src, d.path("src"))
+		shell(t, "diff -r --no-dereference %s %s %s", but, src, d.path("src"))
 		shell(t, "cmp %s %s", big, d.path("random"))
 		if reads := d.sliverReads() - before; reads < int64(len(d.status().Nodes)) {
 			t.Fatalf("%d nodes down: only %d slivers were read from nodes: something local served the reads", down, reads)
@@ -56,7 +65,7 @@ func TestDriveOutlivesNodes(t *testing.T) {
 		"src/unicode/tables.go":  filepath.Join(src, "unicode", "tables.go"),
 	})
 	d.startNodes()
-	shell(t, "diff -r --no-dereference %s %s", src, d.path("src"))
+	shell(t, "diff -r --no-dereference %s %s %s", but, src, d.path("src"))
 	shell(t, "cmp %s %s", big, d.path("random"))
 	d.umount()
 }
@@ -73,7 +82,7 @@ func goSource(t *testing.T) string {
 }
 
 // expectEIO reads each file while too few nodes are up: a read must end in an
-// input/output error within 30 s (and some slack for a busy machine). What comes
+// input/output error, after 30 s on a machine that is not busy. What comes
 // out before, from slivers of the nodes that are left, must be right; a file
 // that lies within one such sliver may come out whole.
 func (d *drive) expectEIO(wants map[string]string) {
@@ -100,8 +109,8 @@ func (d *drive) expectOneEIO(name string, want []byte) {
 	var out, errb bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	err := cmd.Run()
-	if took := time.Since(start); took > 40*time.Second {
-		d.t.Errorf("%s: a failing read took %s, want at most 30 s", name, took)
+	if took := time.Since(start); took > patience {
+		d.t.Errorf("%s: a failing read took %s", name, took)
 	}
 	if err == nil && len(want) < smallerThanSliver && bytes.Equal(out.Bytes(), want) {
 		d.t.Logf("%s: lies in a sliver of a node that is up", name)
@@ -119,12 +128,20 @@ func (d *drive) expectOneEIO(name string, want []byte) {
 // sliver of a full segment at n = 100: 8,310,144 bytes / 34.
 const smallerThanSliver = 244_416
 
-// TestSmallFilesShareBlobs: 10,000 files of 4 KiB become at most 10 blobs.
+// TestSmallFilesShareBlobs: 10,000 files of 4 KiB become at most 10 blobs, unless the
+// writer pauses: what there is then is stored.
 func TestSmallFilesShareBlobs(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	block := make([]byte, 4096)
+	start := time.Now()
+	last, pauses := start, 0
 	for i := range 10_000 {
+		if time.Since(last) > commit.DefaultQuiet/2 {
+			pauses++
+		}
+		last = time.Now()
 		dir := d.path(fmt.Sprintf("dir-%02d", i/100))
 		if i%100 == 0 {
 			must(t, os.Mkdir(dir, 0o755))
@@ -134,9 +151,10 @@ func TestSmallFilesShareBlobs(t *testing.T) {
 		}
 		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("file-%04d", i)), block, 0o644))
 	}
+	pauses += int(time.Since(start) / commit.DefaultMaxAge)
 	d.sync()
-	if n := len(d.nodeFiles(0)); n > 10 {
-		t.Errorf("10,000 files of 4 KiB became %d blobs, want at most 10", n)
+	if n := len(d.nodeFiles(0)); n > 10+pauses {
+		t.Errorf("10,000 files of 4 KiB became %d blobs with %d pauses, want at most 10", n, pauses)
 	}
 	d.umount()
 }
@@ -144,6 +162,7 @@ func TestSmallFilesShareBlobs(t *testing.T) {
 // TestRewrittenFile: a file that is rewritten all the time costs what changed,
 // and sync still ends.
 func TestRewrittenFile(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	size := randomSize()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +25,7 @@ type drive struct {
 	home string
 	mnt  string
 	env  []string
+	opts []string // of each mount
 
 	daemon *exec.Cmd
 	exited chan error
@@ -86,7 +88,8 @@ func (d *drive) environ() []string {
 // cleanup ends the daemon, whatever state it is in, and takes the mount away.
 func (d *drive) cleanup() {
 	if d.t.Failed() {
-		d.t.Logf("daemon log:\n%s", tail(filepath.Join(filepath.Dir(d.home), "daemon.log"), 60))
+		log := filepath.Join(filepath.Dir(d.home), "daemon.log")
+		d.t.Logf("daemon log:\n%s%s", crash(log), tail(log, 60))
 	}
 	if d.daemon != nil {
 		d.kill()
@@ -95,19 +98,23 @@ func (d *drive) cleanup() {
 		if !mounted(d.mnt) {
 			return
 		}
-		_ = syscall.Unmount(d.mnt, syscall.MNT_DETACH)
+		if os.Geteuid() == 0 {
+			_ = syscall.Unmount(d.mnt, syscall.MNT_DETACH)
+		} else {
+			_ = exec.Command("fusermount3", "-u", "-z", d.mnt).Run()
+		}
 	}
 }
 
 // mount starts the daemon in the foreground and waits until the kernel uses it.
 func (d *drive) mount(args ...string) {
 	d.t.Helper()
-	if err := d.tryMount(60*time.Second, args...); err != nil {
+	if err := d.tryMount(args...); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-func (d *drive) tryMount(limit time.Duration, args ...string) error {
+func (d *drive) tryMount(args ...string) error {
 	if d.daemon != nil {
 		return errors.New("daemon runs already")
 	}
@@ -120,7 +127,7 @@ func (d *drive) tryMount(limit time.Duration, args ...string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(d.bin, append([]string{"--home", d.home, "mount", d.mnt}, args...)...)
+	cmd := exec.Command(d.bin, slices.Concat([]string{"--home", d.home, "mount", d.mnt}, d.opts, args)...)
 	cmd.Env = d.environ()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -128,7 +135,7 @@ func (d *drive) tryMount(limit time.Duration, args ...string) error {
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	deadline := time.After(limit)
+	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -138,7 +145,7 @@ func (d *drive) tryMount(limit time.Duration, args ...string) error {
 		case <-deadline:
 			_ = cmd.Process.Kill()
 			<-exited
-			return fmt.Errorf("no mount within %s\n%s", limit, tail(log.Name(), 20))
+			return fmt.Errorf("no mount within %s\n%s", patience, tail(log.Name(), 20))
 		case <-tick.C:
 			if answers(d.mnt) && said(log.Name(), before, "mounted") { // the second comes once commands are answered too
 				d.daemon, d.exited = cmd, exited
@@ -165,7 +172,7 @@ func orExit0(err error) error {
 func (d *drive) umount() {
 	d.t.Helper()
 	d.mustRun("umount", d.mnt)
-	d.waitExit(60 * time.Second)
+	d.waitExit()
 }
 
 // kill ends the daemon with SIGKILL; the mount stays behind, dead.
@@ -178,7 +185,7 @@ func (d *drive) kill() {
 	d.daemon = nil
 }
 
-func (d *drive) waitExit(limit time.Duration) {
+func (d *drive) waitExit() {
 	d.t.Helper()
 	select {
 	case err := <-d.exited:
@@ -186,14 +193,17 @@ func (d *drive) waitExit(limit time.Duration) {
 		if err != nil {
 			d.t.Fatalf("daemon ended with %v", err)
 		}
-	case <-time.After(limit):
-		d.t.Fatalf("daemon still runs after %s", limit)
+	case <-time.After(patience):
+		d.t.Fatalf("daemon still runs after %s", patience)
 	}
 }
 
 // run runs a walfs command on this drive.
 func (d *drive) run(args ...string) (stdout, stderr string, code int) {
 	d.t.Helper()
+	if slices.Contains(args, "umount") {
+		betweenForks(func() {}) // else a child has files of the mount open that this process has closed
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, d.bin, append([]string{"--home", d.home}, args...)...)

@@ -3,7 +3,6 @@ package integration
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
@@ -15,7 +14,9 @@ import (
 	"time"
 
 	"github.com/walfs/walfs/blobstore/embedded"
+	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/sui"
 )
 
 // storage is what status tells of what is paid for.
@@ -36,13 +37,34 @@ func (d *drive) storage() (s storage) {
 	return s
 }
 
-// transfer pays WAL between two addresses on the ledger of a drive that is not mounted.
-func (d *drive) transfer(tx byte, from, to chain.Address, frost uint64) {
+// ownerOf opens the wallet of a drive that is not mounted, on its network.
+func ownerOf(t *testing.T, home string, net *embedded.Network) chain.Ledger {
+	t.Helper()
+	ids, err := seal.ReadIdentityFile(filepath.Join(home, "identity.txt"), nil)
+	must(t, err)
+	text, err := seal.ReadSecret(filepath.Join(home, "wallet.age"), ids)
+	must(t, err)
+	wallet, err := sui.WalletFromText(strings.TrimSpace(string(text)))
+	must(t, err)
+	owner, err := net.Owner(t.Context(), wallet, filepath.Join(home, "transactions"))
+	must(t, err)
+	return owner
+}
+
+// emptyWallet gives all that the wallet of a mounted drive has away, and returns how it stood before.
+func (d *drive) emptyWallet() storage {
 	d.t.Helper()
-	ctx := context.Background()
-	net, err := embedded.Open(ctx, embedded.Config{Dir: filepath.Join(d.home, "network")})
+	rich := d.storage()
+	d.umount()
+	net, err := embedded.Open(d.t.Context(), embedded.Config{Dir: filepath.Join(d.home, "network")})
 	must(d.t, err)
-	must(d.t, errors.Join(net.Transfer(ctx, chain.TxID{0xee, tx}, from, to, frost), net.Close()))
+	payer := ownerOf(d.t, d.home, net).(interface {
+		SendWAL(ctx context.Context, tx chain.TxID, to chain.Address, frost uint64) (*sui.Result, error)
+	})
+	_, err = payer.SendWAL(d.t.Context(), chain.TxID{0xee, 1}, chain.Address{0xff}, rich.Balance)
+	must(d.t, errors.Join(err, net.Close()))
+	d.mount()
+	return rich
 }
 
 // TestEpochs lets more time pass than is bought ahead, with the
@@ -86,12 +108,7 @@ func TestExpired(t *testing.T) {
 	d.mustRun("cache", "clear")
 	must(t, os.WriteFile(d.path("here"), []byte("on this machine too"), 0o600))
 	d.sync()
-	rich := d.storage()
-	d.umount()
-	owner, err := parseAddress(rich.Wallet)
-	must(t, err)
-	d.transfer(1, owner, chain.Address{0xff}, rich.Balance)
-	d.mount()
+	rich := d.emptyWallet()
 
 	for d.storage().Epoch < rich.Nearest-6 {
 		d.mustRun("localnet", "advance-epoch")
@@ -110,7 +127,7 @@ func TestExpired(t *testing.T) {
 	d.mustRun("localnet", "advance-epoch", "--expire")
 
 	start := time.Now()
-	if _, err := os.ReadFile(d.path("lost")); !errors.Is(err, syscall.EIO) || time.Since(start) > 40*time.Second {
+	if _, err := os.ReadFile(d.path("lost")); !errors.Is(err, syscall.EIO) || time.Since(start) > patience {
 		t.Errorf("read of a lost file: %v after %s", err, time.Since(start))
 	}
 	if got, err := os.ReadFile(d.path("here")); err != nil || string(got) != "on this machine too" {
@@ -135,12 +152,7 @@ func TestStoredAnew(t *testing.T) {
 	content := []byte("on this machine too")
 	must(t, os.WriteFile(d.path("here"), content, 0o644))
 	d.sync()
-	rich := d.storage()
-	d.umount()
-	owner, err := parseAddress(rich.Wallet)
-	must(t, err)
-	d.transfer(1, owner, chain.Address{0xff}, rich.Balance)
-	d.mount()
+	rich := d.emptyWallet()
 	d.mustRun("localnet", "advance-epoch", "--expire", "--count", strconv.Itoa(int(rich.Nearest-rich.Epoch)))
 	if s := d.state("/here"); s != "expiring" {
 		t.Fatalf("after the end: %s", s)
@@ -162,26 +174,24 @@ func TestStoredAnew(t *testing.T) {
 	d.umount()
 }
 
-// restarted mounts the drive as after a restart of the machine, when copies
-// are not trusted: the only one of a file is put aside, not removed.
+// restarted mounts the drive as after a restart of the machine, when copies are
+// trusted only if they were on stable storage by then, which takes some seconds:
+// the only one of a file stays, or is put aside, and is not removed.
 func (d *drive) restarted(t *testing.T) {
 	t.Helper()
+	trusted := d.query(filepath.Join(d.home, "index.db"), "SELECT count(*) FROM copies WHERE synced > 0")[0] != "0"
 	must(t, os.WriteFile(filepath.Join(d.home, "boot"), []byte("another"), 0o600))
 	d.mount()
-	shelf, err := filepath.Glob(filepath.Join(d.home, "staging", "lost+found", "*.data*"))
+	copies, err := filepath.Glob(filepath.Join(d.home, "staging", "lost+found", "*.data*"))
 	must(t, err)
-	if len(shelf) != 1 {
-		t.Fatalf("on the shelf: %q", shelf)
+	if trusted {
+		copies = append(copies, d.path("here"))
 	}
-	if got, err := os.ReadFile(shelf[0]); err != nil || string(got) != "on this machine too" {
-		t.Errorf("on the shelf: %q, %v", got, err)
+	if len(copies) != 1 {
+		t.Fatalf("only copies: %q", copies)
+	}
+	if got, err := os.ReadFile(copies[0]); err != nil || string(got) != "on this machine too" {
+		t.Errorf("%s: %q, %v", copies[0], got, err)
 	}
 	d.umount()
-}
-
-// parseAddress reads 0x and 64 hex digits.
-func parseAddress(text string) (a chain.Address, err error) {
-	b, err := hex.DecodeString(strings.TrimPrefix(text, "0x"))
-	copy(a[:], b)
-	return a, err
 }

@@ -14,6 +14,7 @@ import (
 // at least one fdatasync of staging and one sync of the index's log. The same
 // count on a build without its syncs must find them missing, or it proves nothing.
 func TestFsyncIsHonest(t *testing.T) {
+	t.Parallel()
 	needFUSE(t)
 	needTool(t, "strace")
 	const calls = 20
@@ -30,6 +31,7 @@ func TestFsyncIsHonest(t *testing.T) {
 // TestReplacingIsSynced replaces files by symbolic links: what was there goes
 // for good, so the index has to have it on the disk before.
 func TestReplacingIsSynced(t *testing.T) {
+	t.Parallel()
 	needFUSE(t)
 	needTool(t, "strace")
 	const calls = 20
@@ -82,10 +84,7 @@ func traceSyncs(t *testing.T, d *drive, work func()) (staged, logged int) {
 	trace := filepath.Join(t.TempDir(), "trace")
 	tracer := exec.Command("strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", trace, "-p", fmt.Sprint(d.daemon.Process.Pid))
 	must(t, tracer.Start())
-	waitFor(t, 20*time.Second, "strace to attach", func() bool {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.daemon.Process.Pid))
-		return err == nil && !strings.Contains(string(status), "TracerPid:\t0\n")
-	})
+	waitFor(t, "strace to attach to every thread", func() bool { return traced(d.daemon.Process.Pid) })
 	work()
 	_ = tracer.Process.Signal(os.Interrupt)
 	_ = tracer.Wait()
@@ -93,6 +92,22 @@ func traceSyncs(t *testing.T, d *drive, work func()) (staged, logged int) {
 	staged, logged, err := readTrace(trace, d.home)
 	must(t, err)
 	return staged, logged
+}
+
+// traced reports whether a tracer holds every thread of a process. strace takes
+// one after the other, and what a thread calls before its turn is not counted.
+func traced(pid int) bool {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(tasks) == 0 {
+		return false
+	}
+	for _, task := range tasks {
+		status, err := os.ReadFile(task)
+		if err != nil || strings.Contains(string(status), "TracerPid:\t0\n") {
+			return false
+		}
+	}
+	return true
 }
 
 // readTrace counts the syncs of staging files and of the index's log.
@@ -113,13 +128,18 @@ func readTrace(path, home string) (staged, logged int, err error) {
 	return staged, logged, nil
 }
 
-// waitFor polls until ok, and fails the test after limit.
-func waitFor(t *testing.T, limit time.Duration, what string, ok func() bool) {
+// patience is how long a test waits for what has to come, on a machine that does much else.
+const patience = 2 * time.Minute
+
+// waitFor polls until ok, and fails the test when its patience ends.
+func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	pause := 5 * time.Millisecond // ok may start a process
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(pause) {
 		if ok() {
 			return
 		}
+		pause = min(2*pause, 100*time.Millisecond)
 	}
-	t.Fatalf("waited %s in vain for %s", limit, what)
+	t.Fatalf("waited %s in vain for %s", patience, what)
 }

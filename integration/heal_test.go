@@ -7,13 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 )
 
 // untilHealed waits until a node is up and lacks nothing, and returns how it stands.
 func (d *drive) untilHealed(name string) (n node) {
 	d.t.Helper()
-	waitFor(d.t, 60*time.Second, name+" to be healed", func() bool {
+	waitFor(d.t, name+" to be healed", func() bool {
 		all := d.status().Nodes
 		i := slices.IndexFunc(all, func(n node) bool { return n.Name == name })
 		if i < 0 {
@@ -23,6 +22,20 @@ func (d *drive) untilHealed(name string) (n node) {
 		return n.State == "up" && n.Healing == "healthy" && n.Lacking == 0
 	})
 	return n
+}
+
+// untilStored waits until every node of an embedded drive has its part of all
+// that is certified: a sync waits for a quorum of them.
+func (d *drive) untilStored() {
+	d.t.Helper()
+	waitFor(d.t, "all nodes to have their part", func() bool {
+		for i, n := range d.status().Nodes {
+			if n.Healing != "healthy" || n.Lacking > 0 || len(d.nodeFiles(i)) == 0 || len(d.nodeFiles(i)) != len(d.nodeFiles(0)) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // onlyThese takes all nodes down but those named.
@@ -39,6 +52,7 @@ func (d *drive) onlyThese(names ...string) {
 // what it missed. Then so many others are stopped that nothing can be read without
 // it. A second node loses its folder while nothing is mounted, and is rebuilt.
 func TestNodeComesBack(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	must(t, os.Mkdir(d.path("tree"), 0o755))

@@ -19,6 +19,7 @@ var historySeed = flag.Uint64("history.seed", 0, "seed of the random histories; 
 // folder and compares every answer, then the trees; on the way the drive is
 // synced, emptied of local copies and remounted, and nodes go down.
 func TestHistories(t *testing.T) {
+	t.Parallel()
 	seed := *historySeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,9 @@ var floors = map[string]float64{
 	"chain/chaintest":         3,
 	"chain/localnet":          3,
 	"chain/localnet/contract": 2.9,
+	"chain/localnet/ptb":      2.95,
 	"chain/localnet/overlay":  2.8,
+	"chain/localnet/rpc":      3.1,
 	"chain/sui":               3,
 	"fs/staging":              3,
 
@@ -56,8 +59,9 @@ var floors = map[string]float64{
 // libraries says who may import an outside module, so that replacing one touches few folders.
 var libraries = map[string][]string{
 	"filippo.io/age":                     {"blobstore/seal"},
-	"github.com/block-vision/sui-go-sdk": {"chain/sui", "chain/localnet"},
+	"github.com/block-vision/sui-go-sdk": {"chain/sui", "chain/localnet/rpc"},
 	"github.com/btcsuite/btcutil":        {"chain/sui"},
+	"github.com/cosmos/go-bip39":         {"chain/sui"},
 	"github.com/fardream/go-bcs":         {"chain/move"},
 	"github.com/gofrs/flock":             {"blobstore/embedded", "cmd/walfs"},
 	"github.com/hanwen/go-fuse":          {"fs"},
@@ -72,6 +76,9 @@ var libraries = map[string][]string{
 	"github.com/spf13/pflag":             {"cmd/walfs"},
 	"github.com/supranational/blst":      {"blobstore/bls"},
 	"golang.org/x/term":                  {"cmd/internal/ui"},
+	"google.golang.org/genproto":         {"chain/localnet/rpc"},
+	"google.golang.org/grpc":             {"blobstore/embedded", "chain/sui", "chain/localnet/rpc"},
+	"google.golang.org/protobuf":         {"chain/sui", "chain/localnet/rpc"},
 	"github.com/cenkalti/backoff":        {"blobstore", "fs/commit"},
 }
 
@@ -95,7 +102,8 @@ func sources(t *testing.T, set *token.FileSet) []source {
 		}
 		base := entry.Name()
 		if entry.IsDir() {
-			if name != root && (strings.HasPrefix(base, ".") || base == "testdata" || base == "bin") {
+			_, err := os.Stat(filepath.Join(name, "go.mod"))
+			if name != root && (strings.HasPrefix(base, ".") || base == "testdata" || base == "bin" || err == nil) {
 				return fs.SkipDir
 			}
 			return nil

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,10 +23,59 @@ var binaries struct {
 	made map[string]string // build tags -> path
 }
 
+// apartEnv names the test that a process was started for.
+const apartEnv = "WALFS_TEST_APART"
+
+// apart runs a test in a process of its own, beside others, and reports whether
+// this is that process. It is for tests that change what belongs to a process,
+// and for those that stop a daemon for a while: children that other tests start
+// would inherit files of a mount that nobody serves, and wait for it.
+func apart(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(apartEnv) != t.Name() {
+		t.Parallel()
+	}
+	return apartAlone(t)
+}
+
+// apartAlone is apart for a test that needs the disk for itself: it runs beside no other.
+func apartAlone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(apartEnv) == t.Name() {
+		return true
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run", "^"+t.Name()+"$")
+	if end, ok := t.Deadline(); ok {
+		cmd.Args = append(cmd.Args, "-test.timeout", time.Until(end).String())
+	}
+	cmd.Env = append(os.Environ(), apartEnv+"="+t.Name(), userEnv+"="+walfsBinary(t))
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil:
+		t.Errorf("in a process of its own: %v\n%s", err, out)
+	case bytes.Contains(out, []byte("--- SKIP: "+t.Name()+" ")):
+		t.Skipf("%s", out)
+	default:
+		t.Logf("in a process of its own:\n%s", out)
+	}
+	return false
+}
+
 func TestMain(m *testing.M) {
 	if database, writer, ok := strings.Cut(os.Getenv(sqliteEnv), " "); ok {
 		fmt.Fprintln(os.Stderr, writeSQLite(database, writer))
 		os.Exit(1)
+	}
+	for env, run := range map[string]func(string) error{fsxEnv: runFsx, hammerEnv: runHammer} {
+		spec := os.Getenv(env)
+		if spec == "" {
+			continue
+		}
+		if err := run(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	code := m.Run()
 	if binaries.dir != "" {
@@ -60,6 +110,21 @@ func walfsBinary(t *testing.T, tags ...string) string {
 	}
 	binaries.made[key] = bin
 	return bin
+}
+
+// betweenForks runs f while no program is being started. Until it runs, a child has all
+// open that this process has: a mount is in use with its files, and a program that is
+// being written cannot be run.
+func betweenForks(f func()) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	f()
+}
+
+// writeProgram makes a script that can be run.
+func writeProgram(t *testing.T, path, text string) {
+	t.Helper()
+	betweenForks(func() { must(t, os.WriteFile(path, []byte(text), 0o700)) })
 }
 
 // needFUSE skips where no mount is possible, unless WALFS_NEED_FUSE asks for a failure.
@@ -131,6 +196,17 @@ func tail(path string, n int) string {
 		lines = lines[len(lines)-n:]
 	}
 	return string(bytes.Join(lines, []byte("\n")))
+}
+
+// crash gives the lines in which a log tells of a failure of the Go runtime, if it does.
+func crash(path string) string {
+	b, _ := os.ReadFile(path) // tail tells of an error
+	for _, sign := range []string{"panic: ", "fatal error: ", "SIGBUS", "SIGSEGV", "unexpected fault"} {
+		if at := bytes.Index(b, []byte(sign)); at >= 0 {
+			return string(b[at:min(len(b), at+6000)]) + "\n[...]\n"
+		}
+	}
+	return ""
 }
 
 // shell runs a command line with sh and fails the test when it fails.

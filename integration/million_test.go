@@ -32,28 +32,29 @@ func TestBenchNames(t *testing.T) {
 	b := &bench{t: t, dir: t.TempDir(), runs: 1}
 	d := newDriveIn(t, filepath.Join(b.dir, "names"))
 	d.mount()
+	g := b.grow(d, names)
 	start := time.Now()
-	d.makeFolders(names/perFolder, "first")
-	made := time.Since(start)
 	d.sync()
-	b.row("make small files", "%d in %.0f s (%.0f a second), stored after %.0f s more", names, made.Seconds(),
-		float64(names)/made.Seconds(), (time.Since(start) - made).Seconds())
+	b.row("small files made", "%d at %.0f a second, stored %.0f s after", names, float64(names)/g.making.Seconds(), time.Since(start).Seconds())
 	b.row("peak memory while making them", "%d MiB", d.peakMiB())
+	g.report()
 	b.remount(d, "mount with these names, until it answers")
-	b.row("memory after that mount", "%d MiB", d.peakMiB())
+	b.row("memory after that mount (200 MiB wanted)", "%d MiB", d.peakMiB())
+	b.walk(d)
 	b.change(d)
 	b.waiting(d, names)
 	b.restore(d, names)
 }
 
-// makeFolders writes folders of perFolder small files, two at a time.
-func (d *drive) makeFolders(n int, content string) {
+// makeFolders writes the folders from one number to another, of perFolder
+// small files each, two at a time.
+func (d *drive) makeFolders(from, to int, content string) {
 	d.t.Helper()
 	var workers sync.WaitGroup
 	failed := make(chan error, 2)
 	for w := range 2 {
 		workers.Go(func() {
-			for i := w; i < n; i += 2 {
+			for i := from + w; i < to; i += 2 {
 				if err := fillFolder(d.path(fmt.Sprintf("folder-%04d", i)), content); err != nil {
 					failed <- err
 					return
@@ -91,6 +92,18 @@ func (b *bench) remount(d *drive, name string) {
 	b.row(name, "%.2f s", time.Since(start).Seconds())
 }
 
+// walk measures what it takes to look at each name once, and what the daemon keeps of that while
+// the kernel knows all of them, and when it has forgotten them.
+func (b *bench) walk(d *drive) {
+	cpu := d.cpuTime()
+	took := b.timed("find %s -ls > /dev/null", d.mnt)
+	b.row("find -ls of all names", "%.1f s, of which the daemon's processor time is %.1f s", took.Seconds(), (d.cpuTime() - cpu).Seconds())
+	b.row("memory after that walk (1024 MiB wanted)", "%d MiB, %d MiB at most", d.residentMiB(), d.peakMiB())
+	dropCaches(b.t)
+	b.timed("find %s -maxdepth 1 > /dev/null", d.mnt) // behind what the kernel sent of forgotten names
+	b.row("memory once they are forgotten", "%d MiB", d.residentMiB())
+}
+
 // change counts what a sync after 1,000 small changes stores.
 func (b *bench) change(d *drive) {
 	before := d.status()
@@ -105,7 +118,7 @@ func (b *bench) change(d *drive) {
 // waiting measures a mount after a kill with a tenth of the files waiting to be stored.
 func (b *bench) waiting(d *drive, names int) {
 	d.stopNodes(4)
-	d.makeFolders(max(1, names/10/perFolder), "changed again")
+	d.makeFolders(0, max(1, names/10/perFolder), "changed again")
 	jobs := d.status().PendingJobs
 	d.kill()
 	start := time.Now()

@@ -11,6 +11,7 @@ import (
 // TestSyncTakesMappedPages stores through a mapping whose file is closed. No
 // system call tells of it: sync has to ask the kernel.
 func TestSyncTakesMappedPages(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	must(t, os.WriteFile(d.path("file"), make([]byte, 8192), 0o644))

@@ -35,6 +35,7 @@ func openWay(t *testing.T, dir string) {
 // TestOtherUsers: another user of the machine gets nothing of a drive, from
 // the mount, the state folder, the socket or the process.
 func TestOtherUsers(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act as somebody else")
 	}
@@ -108,6 +109,9 @@ func TestOtherUsers(t *testing.T) {
 // TestHomeIsClosed looks at all that a daemon leaves in its home: nothing
 // there is open to anybody but its owner, whatever umask it was started with.
 func TestHomeIsClosed(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	old := unix.Umask(0)
 	defer unix.Umask(old)
 	d := newDriveIn(t, shortDir(t))
@@ -160,6 +164,9 @@ func checkClosed(t *testing.T, dir string) {
 
 // TestNoCore: a daemon that crashes leaves no image of its memory.
 func TestNoCore(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	var had unix.Rlimit
 	must(t, unix.Getrlimit(unix.RLIMIT_CORE, &had))
 	must(t, unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: had.Max, Max: had.Max}))
@@ -181,7 +188,7 @@ func TestNoCore(t *testing.T) {
 		if dumped(err) || err == nil || !strings.Contains(err.Error(), "abort") {
 			t.Errorf("the daemon ended with %v", err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the daemon does not end")
 	}
 }
@@ -197,6 +204,7 @@ func dumped(err error) bool {
 
 // TestSameUser: not even other processes of its own user look into a daemon.
 func TestSameUser(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() == 0 {
 		asOrdinaryUser(t, "^TestSameUser$")
 		return

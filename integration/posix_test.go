@@ -13,6 +13,7 @@ var notOnExt4 = []string{"FcntlFlockLocksFile", "OpenSymlinkRace"}
 
 // TestPOSIX runs go-fuse's public suite on the mount.
 func TestPOSIX(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	names := make([]string, 0, len(posixtest.All))

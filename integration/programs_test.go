@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,13 +18,15 @@ import (
 //
 //	# needs: rsync setfacl
 //
+// What comes behind "# wants:" may be missing even where a skipped test counts as a failure.
 // The function `work` does the work. The function `again`, if there is one,
 // looks at it on a restored drive. A script that says `# heavy` is left to
-// root, and to the long form.
+// root, and to the long form; one that says `# long` to that alone.
 
 // TestPrograms runs ordinary programs on a drive. What they leave there is the
 // same on a drive that is restored.
 func TestPrograms(t *testing.T) {
+	t.Parallel()
 	scripts, err := filepath.Glob("testdata/programs/" + pattern())
 	must(t, err)
 	d := newDrive(t)
@@ -35,11 +38,18 @@ func TestPrograms(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			tools, heavy := needed(t, script)
-			if heavy && os.Geteuid() != 0 && !soak() {
-				t.Skip("heavy")
+			tools, said := needed(t, script)
+			if said["# long"] && !soak() || said["# heavy"] && os.Geteuid() != 0 && !soak() {
+				t.Skip("heavy or long")
 			}
 			needTool(t, tools...)
+			for line := range said {
+				if tool, ok := strings.CutPrefix(line, "# wants: "); ok {
+					if _, err := exec.LookPath(tool); err != nil {
+						t.Skipf("%s is not installed", tool)
+					}
+				}
+			}
 			must(t, os.Mkdir(d.path(name), 0o755))
 			d.script(t, script, "work", d.path(name))
 		})
@@ -51,6 +61,9 @@ func TestPrograms(t *testing.T) {
 		return
 	}
 	want := readTree(t, d.mnt)
+	maps.DeleteFunc(want, func(path string, _ entry) bool { // which never leave the machine
+		return filepath.Base(path) == ".DS_Store" || filepath.Base(path) == "Thumbs.db"
+	})
 	d.sync()
 	d.umount()
 	r := d.restoreCopy()
@@ -63,19 +76,19 @@ func TestPrograms(t *testing.T) {
 	r.umount()
 }
 
-// needed reads what a script says that it needs.
-func needed(t *testing.T, script string) (tools []string, heavy bool) {
+// needed reads what a script says that it needs, and the comments that it has.
+func needed(t *testing.T, script string) (tools []string, said map[string]bool) {
 	t.Helper()
 	text, err := os.ReadFile(script)
 	must(t, err)
-	tools = []string{"bash"}
+	tools, said = []string{"bash"}, map[string]bool{}
 	for line := range strings.Lines(string(text)) {
 		if list, ok := strings.CutPrefix(line, "# needs:"); ok {
 			tools = append(tools, strings.Fields(list)...)
 		}
-		heavy = heavy || line == "# heavy\n"
+		said[strings.TrimSpace(line)] = true
 	}
-	return tools, heavy
+	return tools, said
 }
 
 // script runs a function of a script in a folder.
@@ -85,14 +98,14 @@ func (d *drive) script(t *testing.T, script, function, dir string) {
 	must(t, err)
 	temp := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(temp, "home"), 0o700))
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(amount(10, 60))*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", `. "$0/lib.sh"; . "$0/$1"; "$2"`, abs, filepath.Base(script), function)
 	cmd.Dir = dir
-	cmd.WaitDelay = time.Second // a program left behind may hold the output
+	cmd.WaitDelay = patience // a program left behind may hold the output
 	cmd.Env = []string{
 		"LC_ALL=C", "HOME=" + filepath.Join(temp, "home"), "TEMP=" + temp, "GIT_CONFIG_NOSYSTEM=1", "DRIVE=" + d.mnt,
-		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/go/bin:" + filepath.Join(goRoot(), "bin"),
+		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/go/bin:" + filepath.Join(goRoot(), "bin") + ":" + os.Getenv("PATH"),
 	}
 	if soak() {
 		cmd.Env = append(cmd.Env, "SOAK=1")

@@ -11,6 +11,7 @@ import (
 // TestRestore rebuilds a drive in a fresh home from ledger, nodes and drive key
 // alone, and compares everything with the tree that was synced.
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	entries := 2000
 	if soak() {
 		entries = 10000
@@ -82,6 +83,7 @@ func (d *drive) restoreCopy() *drive {
 // TestRestoreAttributes: attributes and ACLs come back, with the modes and the
 // inheritance that go with them.
 func TestRestoreAttributes(t *testing.T) {
+	t.Parallel()
 	needTool(t, "setfacl", "setfattr")
 	d := newDrive(t)
 	d.mount()

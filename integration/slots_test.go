@@ -22,10 +22,12 @@ const faultyShards = 33
 // so that the node notices, and once with the checksum made to fit, so that
 // only the client can. Reads stay right and the status names the bad slots.
 func TestRottenSlots(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	for _, how := range []string{"flip", "flip with a fitting checksum", "truncate", "swap"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			d := newDrive(t)
 			d.mount()
 			must(t, os.Mkdir(d.path("tree"), 0o755))
@@ -33,6 +35,7 @@ func TestRottenSlots(t *testing.T) {
 			writeRandom(t, d.path("big"), 20<<20, seed)
 			d.sync()
 			want := readTree(t, d.mnt)
+			d.untilStored()
 			d.umount()
 			d.forgetLocal()
 			rng := rand.New(rand.NewPCG(seed, 3))
@@ -50,7 +53,7 @@ func TestRottenSlots(t *testing.T) {
 func (d *drive) checkNamed(damaged map[string]bool) {
 	d.t.Helper()
 	var s status
-	waitFor(d.t, 30*time.Second, "a damaged slot to be named or healed", func() bool {
+	waitFor(d.t, "a damaged slot to be named or healed", func() bool {
 		s = d.status() // the healer looks at what a read has met a moment later
 		return slices.ContainsFunc(s.Nodes, func(n node) bool { return n.HealedSlivers+len(n.BadSlivers) > 0 })
 	})
@@ -186,10 +189,12 @@ func (f *nodeFile) swap(chosen []slot) {
 // TestNodeFileFormat holds the layout that this file relies on against a real
 // file: all slots are filled and their checksums fit.
 func TestNodeFileFormat(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	writeRandom(t, d.path("file"), 1<<20, 5)
 	d.sync()
+	d.untilStored()
 	d.umount()
 	files := d.nodeFiles(0)
 	if len(files) == 0 {

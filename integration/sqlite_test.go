@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"database/sql"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -77,13 +76,12 @@ func (d *drive) committed(database string, writer int, begun chan<- struct{}) (l
 // TestSQLiteOutlivesDaemon kills the daemon while several processes write to
 // databases of both kinds: each transaction that was committed is there.
 func TestSQLiteOutlivesDaemon(t *testing.T) {
+	t.Parallel()
 	rounds := 2
 	if soak() {
 		rounds = 100
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1))
+	rng := seeded(t)
 	d := newDrive(t)
 	d.mount()
 	databases := []string{"delete", "wal"}
@@ -104,7 +102,7 @@ func TestSQLiteOutlivesDaemon(t *testing.T) {
 		for range lasts {
 			select {
 			case <-begun:
-			case <-time.After(60 * time.Second):
+			case <-time.After(patience):
 				t.Error("a writer does not begin")
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // disks are folders that stand for the disks of a drive's nodes.
@@ -55,6 +54,7 @@ func (d *drive) restoreFrom(dirs []string, args ...string) *drive {
 // home and three node folders, and restores from the other seven: by the sheet,
 // or by the passphrase. All is there, heals to whole, and goes on.
 func TestOnlyNodeFolders(t *testing.T) {
+	t.Parallel()
 	for _, way := range []string{"sheet", "passphrase"} {
 		t.Run(way, func(t *testing.T) {
 			if way == "passphrase" && !soak() {
@@ -151,7 +151,7 @@ func nodeFilesIn(t *testing.T, folder string) []string {
 // sameLogs waits until all node folders have the same ledger log.
 func sameLogs(t *testing.T, disks []string) {
 	t.Helper()
-	waitFor(t, 30*time.Second, "the logs to be the same", func() bool {
+	waitFor(t, "the logs to be the same", func() bool {
 		sizes := map[int64]bool{}
 		for i := range 10 {
 			info, err := os.Stat(filepath.Join(folderOf(t, disks, fmt.Sprintf("node-%02d", i)), "ledger.log"))
@@ -164,6 +164,7 @@ func sameLogs(t *testing.T, disks []string) {
 
 // TestSixFoldersLost keeps four of ten node folders: enough to read everything.
 func TestSixFoldersLost(t *testing.T) {
+	t.Parallel()
 	if !soak() {
 		t.Skip("long: WALFS_SOAK=1 runs it")
 	}
@@ -190,7 +191,7 @@ func TestSixFoldersLost(t *testing.T) {
 	// one more is too many
 	must(t, os.RemoveAll(folderOf(t, disks, "node-08")))
 	out, errb, code := r.run("--home", r.home+"2", "restore", "--node-dir", disks[0], "--node-dir", disks[1], "--identity", filepath.Join(keys, "identity.txt"))
-	if code != 13 || !strings.Contains(errb, "1 more are missing") {
+	if code != 13 || !strings.Contains(errb, "1 more is missing") {
 		t.Errorf("from three folders: exit %d\n%s%s", code, out, errb)
 	}
 }
@@ -199,6 +200,7 @@ func TestSixFoldersLost(t *testing.T) {
 // other nodes had of it: restore brings back the others and names that one. The
 // names are known without it, as a full snapshot stands above it.
 func TestFileLostWithFolders(t *testing.T) {
+	t.Parallel()
 	if !soak() {
 		t.Skip("long: WALFS_SOAK=1 runs it")
 	}

@@ -20,26 +20,15 @@ func kept(tree map[string]entry) map[string]entry {
 	return tree
 }
 
-// unlinked takes all names but one from files that have several: only the last
-// one that goes is in the trash.
-func unlinked(t *testing.T, dir string) {
-	t.Helper()
-	for path, e := range readTree(t, dir) {
-		if e.Links != path && !e.Mode.IsDir() {
-			must(t, os.Remove(filepath.Join(dir, path)))
-		}
-	}
-}
-
 // TestTrash deletes a tree and gets it back, is killed on the way, changes
 // what came back before and after it is stored, and finds the same on a fresh
 // home from the nodes alone.
 func TestTrash(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	must(t, os.Mkdir(d.path("tree"), 0o755))
 	makeTree(t, d.path("tree"), 300, 21)
-	unlinked(t, d.path("tree"))
 	big := filepath.Join(t.TempDir(), "big")
 	writeRandom(t, big, 12<<20, 3)
 	shell(t, "cp %s %s", big, d.path("tree", "big"))
@@ -102,6 +91,7 @@ func (d *drive) reboot() {
 // TestTrashIsSeen restores a file below a folder that the kernel has listed and
 // one whose absence it has noticed, and finds both at once.
 func TestTrashIsSeen(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	must(t, os.Mkdir(d.path("dir"), 0o755))
@@ -136,6 +126,7 @@ func TestTrashIsSeen(t *testing.T) {
 
 // TestTrashReplaced finds every stored version of a file that an editor saves.
 func TestTrashReplaced(t *testing.T) {
+	t.Parallel()
 	d := newDrive(t)
 	d.mount()
 	for i := range 3 {

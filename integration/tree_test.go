@@ -23,6 +23,7 @@ import (
 type entry struct {
 	Mode     fs.FileMode
 	UID, GID uint32
+	Rdev     uint64
 	Size     int64
 	Mtime    int64 // ns
 	Links    string
@@ -68,7 +69,7 @@ func readEntry(path string) (entry, uint64, error) {
 		return entry{}, 0, err
 	}
 	st := info.Sys().(*syscall.Stat_t)
-	e := entry{Mode: info.Mode(), UID: st.Uid, GID: st.Gid, Mtime: info.ModTime().UnixNano()}
+	e := entry{Mode: info.Mode(), UID: st.Uid, GID: st.Gid, Rdev: uint64(st.Rdev), Mtime: info.ModTime().UnixNano()}
 	switch {
 	case info.Mode().IsRegular():
 		e.Size = info.Size()

@@ -150,3 +150,17 @@ func (m *member) symbols(ctx context.Context, source walrus.SliverID, targets []
 	}
 	return symbols, err
 }
+
+func (m *member) syncShard(ctx context.Context, key [48]byte, message []byte, signature [96]byte) ([]node.Synced, error) {
+	n, fault, err := m.call(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slivers, err := n.SyncShard(ctx, key, message, signature)
+	if err == nil && fault&(Corrupt|WrongSliver) != 0 {
+		for _, s := range slivers {
+			s.Data[int(s.ID.Index)%len(s.Data)] ^= 1
+		}
+	}
+	return slivers, err
+}

@@ -118,6 +118,9 @@ func (n *Network) keep(name, folder string) error {
 	if n.cfg.Files == nil {
 		return nil
 	}
+	if may, err := mayKeep(n.cfg.Dir, folder, n.cfg.Mine); err != nil || !may {
+		return err
+	}
 	files, err := n.cfg.Files()
 	if err != nil {
 		return err
@@ -125,9 +128,27 @@ func (n *Network) keep(name, folder string) error {
 	return keepFiles(folder, files)
 }
 
+// mayKeep reports whether what a node's folder keeps of a drive is to be as it is here.
+func mayKeep(dir, folder string, mine func([]byte) bool) (bool, error) {
+	if mine == nil || !holdsFiles(filepath.Join(folder, keptFolder)) {
+		return true, nil
+	}
+	mark, err := markFor(dir, folder)
+	return err == nil && mine(mark), err
+}
+
+// Size returns how many nodes and shards the network in dir was made with.
+func Size(dir string) (nodes, shards int, err error) {
+	p, err := readPlan(dir)
+	if err != nil {
+		return 0, 0, fmt.Errorf("size of the network: %w", err)
+	}
+	return len(p.Nodes), p.Shards, nil
+}
+
 // Keep brings the copies of a drive's files in all node folders up to date that
-// the network in dir has and that are within reach, whether it is open or not.
-func Keep(dir string, files map[string][]byte) error {
+// the network in dir has and that are within reach, whether it is open or not. Mine is as in Config.
+func Keep(dir string, files map[string][]byte, mine func(mark []byte) bool) error {
 	p, err := readPlan(dir)
 	if err != nil {
 		return fmt.Errorf("keep: %w", err)
@@ -138,9 +159,24 @@ func Keep(dir string, files map[string][]byte) error {
 		if f, err := readFacts(folder); err != nil || f.Seed != p.Seed {
 			continue // not here, or not yet written
 		}
-		errs = append(errs, keepFiles(folder, files))
+		may, err := mayKeep(dir, folder, mine)
+		if err == nil && may {
+			err = keepFiles(folder, files)
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// holdsFiles reports whether dir has files of a drive beside those of the network, or cannot be read.
+func holdsFiles(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err != nil || slices.ContainsFunc(entries, ofDrive)
+}
+
+// ofDrive reports whether a file that a node's folder keeps is the drive's, not the network's.
+func ofDrive(e os.DirEntry) bool {
+	return e.Name() != factsFile && e.Name() != nodeKeys && !strings.HasSuffix(e.Name(), ".tmp")
 }
 
 // keepFiles makes the files of a drive that a node's folder holds these and no others.
@@ -157,7 +193,7 @@ func keepFiles(folder string, files map[string][]byte) error {
 	}
 	gone := false
 	for _, e := range entries {
-		if _, ours := files[e.Name()]; ours || e.Name() == factsFile || e.Name() == nodeKeys || strings.HasSuffix(e.Name(), ".tmp") {
+		if _, ours := files[e.Name()]; ours || !ofDrive(e) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {

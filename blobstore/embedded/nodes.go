@@ -25,6 +25,11 @@ type member struct {
 	reason string // why it is down
 	fault  Fault
 	last   node.Status // when it went down
+
+	followed struct { // of its own accord; one caller at a time
+		node *node.Node
+		turn uint64 // of the ledger
+	}
 }
 
 // NodeStatus is what a network knows of one of its nodes.
@@ -94,7 +99,7 @@ func (n *Network) openIn(ctx context.Context, m *member) error {
 	}
 	m.node, err = node.Open(ctx, node.Config{
 		Dir: m.folder, Name: m.name, Key: key, Codec: n.codec,
-		Ledger: n.ledger.Ledger(operator(key)), Lacks: n.lacks, Log: n.cfg.Log,
+		Ledger: n.ledger, Lacks: n.lacks, Log: n.cfg.Log,
 	})
 	if err != nil {
 		free()
@@ -154,6 +159,20 @@ func (m *member) use() (*node.Node, Fault, error) {
 		return nil, m.fault, fmt.Errorf("node %s is down: %w", m.name, node.ErrUnavailable)
 	}
 	return m.node, m.fault, nil
+}
+
+// follow lets the node, if it is up, follow the ledger to its end, unless it has since
+// the ledger came to a turn. One caller follows at a time.
+func (m *member) follow(ctx context.Context, turn uint64) error {
+	node, _, err := m.use()
+	if err != nil || m.followed.node == node && m.followed.turn == turn {
+		return nil
+	}
+	if err := node.Sync(ctx); err != nil {
+		return err
+	}
+	m.followed.node, m.followed.turn = node, turn
+	return nil
 }
 
 // Nodes returns the state of all nodes.
@@ -242,6 +261,6 @@ func (n *Network) Dial(w walrus.Member) (*node.Client, error) {
 		return nil, fmt.Errorf("dial: %w", err)
 	}
 	return node.NewClient(node.Calls{
-		Store: m.store, Confirm: m.confirm, Metadata: m.metadata, Sliver: m.sliver, Symbols: m.symbols,
+		Store: m.store, Confirm: m.confirm, Metadata: m.metadata, Sliver: m.sliver, Symbols: m.symbols, SyncShard: m.syncShard,
 	}), nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/ecdh"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -13,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/walfs/walfs/blobstore/bls"
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -27,6 +27,7 @@ type plan struct {
 	Shards  int        `json:"shards"`
 	Made    bool       `json:"made"` // whether the ledger has been made
 	Nodes   []planNode `json:"nodes"`
+	EpochMS int64      `json:"epoch_ms,omitempty"` // of the ledger's genesis; 0: its default
 	// TakeOver is set by Adopt until the network is opened for the first time.
 	TakeOver bool `json:"take_over,omitempty"`
 }
@@ -106,7 +107,7 @@ const seedSize = 32
 func newPlan(cfg Config) plan {
 	var seed [32]byte
 	_, _ = rand.Read(seed[:]) // never fails, by its documentation
-	p := plan{Version: planVersion, Seed: hex.EncodeToString(seed[:]), Shards: cfg.Shards}
+	p := plan{Version: planVersion, Seed: hex.EncodeToString(seed[:]), Shards: cfg.Shards, EpochMS: cfg.Epoch.Milliseconds()}
 	if p.Shards == 0 {
 		p.Shards = DefaultShards
 	}
@@ -120,7 +121,11 @@ func newPlan(cfg Config) plan {
 		if len(cfg.NodeDirs) > 0 {
 			dir = nodeFolder(cfg.NodeDirs[i%len(cfg.NodeDirs)], name, p.Seed)
 		}
-		p.Nodes = append(p.Nodes, planNode{Name: name, Dir: dir, Address: fmt.Sprintf("127.0.0.1:%d", firstPort+i)})
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+i)
+		if i < len(cfg.Addresses) {
+			address = cfg.Addresses[i]
+		}
+		p.Nodes = append(p.Nodes, planNode{Name: name, Dir: dir, Address: address})
 	}
 	return p
 }
@@ -154,11 +159,8 @@ func (p *planNode) folder(dir string) string {
 }
 
 // genesis makes the keys of all nodes, unless a crash left some, and the genesis that names them.
-func (p *plan) genesis(dir string) (*localnet.Genesis, error) {
-	g := &localnet.Genesis{Shards: p.Shards}
-	if n, err := hex.Decode(g.Seed[:], []byte(p.Seed)); err != nil || n != len(g.Seed) {
-		return nil, fmt.Errorf("network.json: seed %q", p.Seed)
-	}
+func (p *plan) genesis(dir string, house chain.Address) (*localnet.Genesis, error) {
+	g := &localnet.Genesis{Shards: p.Shards, EpochDuration: time.Duration(p.EpochMS) * time.Millisecond}
 	for i := range p.Nodes {
 		node := &p.Nodes[i]
 		folder := node.folder(dir)
@@ -174,18 +176,21 @@ func (p *plan) genesis(dir string) (*localnet.Genesis, error) {
 			return nil, fmt.Errorf("network key of %s: %w", node.Name, err)
 		}
 		member := localnet.GenesisNode{
-			Name: node.Name, Address: node.Address, PublicKey: key.PublicKey(), NetworkKey: network, Operator: operator(key),
+			Name: node.Name, Address: node.Address, PublicKey: key.PublicKey(), NetworkKey: network,
 		}
-		member.ProofOfPossession = key.Sign(member.ProofMessage())
+		member.ProofOfPossession = key.Sign(member.ProofMessage(house))
 		g.Nodes = append(g.Nodes, member)
 	}
 	return g, nil
 }
 
-// operator returns the account on the ledger that owns a node.
-func operator(key *bls.SecretKey) chain.Address {
-	public := key.PublicKey()
-	return sha256.Sum256(public[:])
+// seed returns what the ledger was made of.
+func (p *plan) seed() (seed [seedSize]byte, err error) {
+	raw, err := hex.DecodeString(p.Seed)
+	if err != nil || copy(seed[:], raw) != len(seed) {
+		return seed, errors.Join(fmt.Errorf("network.json: seed of %d bytes", len(raw)), err)
+	}
+	return seed, nil
 }
 
 // The first byte of a key file says what the key is for. Source: Walrus, key files of storage nodes.

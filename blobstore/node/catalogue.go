@@ -19,7 +19,7 @@ import (
 //go:embed schema.sql
 var schema string
 
-const schemaVersion = 2
+const schemaVersion = 3
 
 // catalogue is the node's SQLite. Losing it, or its last transactions, costs a
 // replay of the ledger's events and a scan; nothing that is signed rests on it.
@@ -149,6 +149,7 @@ func (c *catalogue) forget(ctx context.Context, chainID [32]byte) error {
 	return c.update(ctx, func(tx *sql.Tx) error {
 		for _, query := range []string{
 			"DELETE FROM registration", "DELETE FROM condemned", "DELETE FROM lacking", "DELETE FROM meta WHERE key = 'cursor'",
+			"DELETE FROM meta WHERE key IN ('" + metaDone + "', '" + metaReceived + "', '" + metaTrimmed + "')",
 		} {
 			if _, err := tx.ExecContext(ctx, query); err != nil {
 				return err
@@ -179,14 +180,15 @@ func applyOne(ctx context.Context, tx *sql.Tx, e *chain.Event) error {
 	switch e.Kind {
 	case chain.BlobRegistered, chain.BlobCertified: // an extension comes as another certification
 		certified := e.Kind == chain.BlobCertified
-		_, err := tx.ExecContext(ctx, `INSERT INTO registration VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET end_epoch = max(end_epoch, excluded.end_epoch), certified = max(certified, excluded.certified)`,
-			e.Object[:], e.Blob[:], e.EndEpoch, e.Deletable, certified)
+		_, err := tx.ExecContext(ctx, `INSERT INTO registration VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET end_epoch = max(end_epoch, excluded.end_epoch), certified = ifnull(certified, excluded.certified),
+				tx = excluded.tx, place = excluded.place`,
+			e.Object[:], e.Blob[:], e.EndEpoch, e.Deletable, sql.Null[walrus.Epoch]{V: e.Epoch, Valid: certified}, e.Tx[:], e.Index)
 		if err != nil || !certified {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT OR IGNORE INTO lacking
-			SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM file WHERE blob = ?1)`, e.Blob[:])
+			SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM file WHERE blob = ?1 AND whole)`, e.Blob[:])
 		return err
 	case chain.BlobDeleted:
 		if _, err := tx.ExecContext(ctx, "DELETE FROM registration WHERE object = ?", e.Object[:]); err != nil {
@@ -195,7 +197,7 @@ func applyOne(ctx context.Context, tx *sql.Tx, e *chain.Event) error {
 		_, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO condemned VALUES (?)", e.Blob[:])
 		return err
 	}
-	return nil
+	return noteEpoch(ctx, tx, e)
 }
 
 // expire drops the registrations that have ended when epoch began.

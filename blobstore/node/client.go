@@ -16,17 +16,19 @@ type Calls struct {
 	Sliver   func(context.Context, walrus.SliverID) ([]byte, error)
 	// Symbols may be nil: then the node gives none.
 	Symbols func(ctx context.Context, source walrus.SliverID, targets []int) ([]redstuff.Symbol, error)
+	// SyncShard may be nil: then the node gives no shards away.
+	SyncShard func(ctx context.Context, key [48]byte, message []byte, signature [96]byte) ([]Synced, error)
 }
 
 // Client calls one node. It may be used concurrently.
 type Client struct{ calls Calls }
 
-// NewClient returns a client that makes the given calls, all of which must be set but for Symbols.
+// NewClient returns a client that makes the given calls, all of which must be set but for Symbols and SyncShard.
 func NewClient(calls Calls) *Client { return &Client{calls} }
 
 // NewLocalClient returns a client of a node in this process.
 func NewLocalClient(n *Node) *Client {
-	return NewClient(Calls{Store: n.Store, Confirm: n.Confirm, Metadata: n.Metadata, Sliver: n.Sliver, Symbols: n.Symbols})
+	return NewClient(Calls{Store: n.Store, Confirm: n.Confirm, Metadata: n.Metadata, Sliver: n.Sliver, Symbols: n.Symbols, SyncShard: n.SyncShard})
 }
 
 // Store hands over metadata and slots, and returns when they are durable.
@@ -55,4 +57,13 @@ func (c *Client) Symbols(ctx context.Context, source walrus.SliverID, targets []
 		return nil, ErrNotFound
 	}
 	return c.calls.Symbols(ctx, source, targets)
+}
+
+// SyncShard asks for slivers of a shard, which the caller must verify. It
+// returns none for a node that gives no shards away.
+func (c *Client) SyncShard(ctx context.Context, key [48]byte, message []byte, signature [96]byte) ([]Synced, error) {
+	if c.calls.SyncShard == nil {
+		return nil, nil
+	}
+	return c.calls.SyncShard(ctx, key, message, signature)
 }

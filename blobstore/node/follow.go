@@ -52,7 +52,9 @@ func (n *Node) follow(ctx context.Context) error {
 		if err := n.catalogue.apply(ctx, events); err != nil {
 			return fmt.Errorf("apply events after %d: %w", from, err)
 		}
-		from = events[len(events)-1].Seq
+		if from = events[len(events)-1].Seq; len(events) < eventPage {
+			break
+		}
 	}
 	if err := n.catalogue.expire(ctx, state.Epoch); err != nil {
 		return fmt.Errorf("expire at epoch %d: %w", state.Epoch, err)

@@ -8,20 +8,28 @@ import (
 	"github.com/walfs/walfs/blobstore/walrus"
 )
 
-// addFile records the file of a blob and returns the length recorded before, 0 if there was none.
-func (c *catalogue) addFile(ctx context.Context, blob walrus.BlobID, bytes int64) (before int64, err error) {
+// addFile records the file of a blob, and whether all its slots are known to be filled. It
+// returns the length recorded before, 0 if there was none.
+func (c *catalogue) addFile(ctx context.Context, blob walrus.BlobID, bytes int64, whole bool) (before int64, err error) {
 	err = c.update(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, "SELECT bytes FROM file WHERE blob = ?", blob[:]).Scan(&before)
+		var wasWhole bool
+		err := tx.QueryRowContext(ctx, "SELECT bytes, whole FROM file WHERE blob = ?", blob[:]).Scan(&before, &wasWhole)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if before == bytes {
+		if before == bytes && (wasWhole || !whole) {
 			return nil
 		}
-		_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO file VALUES (?, ?)", blob[:], bytes)
+		_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO file VALUES (?, ?, ?)", blob[:], bytes, whole)
 		return err
 	})
 	return before, err
+}
+
+// setWhole notes that all slots of the file of a blob are filled.
+func (c *catalogue) setWhole(ctx context.Context, blob walrus.BlobID) error {
+	_, err := c.db.ExecContext(ctx, "UPDATE file SET whole = TRUE WHERE blob = ? AND NOT whole", blob[:])
+	return err
 }
 
 // hasFile tells whether there should be a file of a blob.
@@ -62,10 +70,10 @@ func (c *catalogue) replaceFiles(ctx context.Context, found map[walrus.BlobID]in
 		defer func() {
 			if err == nil {
 				_, err = tx.ExecContext(ctx, `INSERT OR IGNORE INTO lacking SELECT blob FROM registration
-					WHERE certified AND blob NOT IN (SELECT blob FROM file)`)
+					WHERE certified IS NOT NULL AND blob NOT IN (SELECT blob FROM file)`)
 			}
 		}()
-		insert, err := tx.PrepareContext(ctx, "INSERT INTO file VALUES (?, ?)")
+		insert, err := tx.PrepareContext(ctx, "INSERT INTO file VALUES (?, ?, TRUE)")
 		if err != nil {
 			return err
 		}

@@ -38,13 +38,19 @@ func (c *catalogue) lacking(ctx context.Context, after walrus.BlobID, limit int)
 
 // certified lists, in their order, at most limit blobs behind after that have a certified registration.
 func (c *catalogue) certified(ctx context.Context, after walrus.BlobID, limit int) ([]walrus.BlobID, error) {
-	return c.blobs(ctx, "SELECT DISTINCT blob FROM registration WHERE certified AND blob > ? ORDER BY blob LIMIT ?", after[:], limit)
+	return c.blobs(ctx, "SELECT DISTINCT blob FROM registration WHERE certified IS NOT NULL AND blob > ? ORDER BY blob LIMIT ?", after[:], limit)
+}
+
+// certifiedBefore lists, in their order, at most limit blobs from start on that
+// have a registration which was certified before an epoch.
+func (c *catalogue) certifiedBefore(ctx context.Context, epoch walrus.Epoch, start walrus.BlobID, limit int) ([]walrus.BlobID, error) {
+	return c.blobs(ctx, "SELECT DISTINCT blob FROM registration WHERE certified < ? AND blob >= ? ORDER BY blob LIMIT ?", epoch, start[:], limit)
 }
 
 // isCertified tells whether a blob has a certified registration.
 func (c *catalogue) isCertified(ctx context.Context, blob walrus.BlobID) (bool, error) {
 	var one int
-	err := c.db.QueryRowContext(ctx, "SELECT 1 FROM registration WHERE blob = ? AND certified LIMIT 1", blob[:]).Scan(&one)
+	err := c.db.QueryRowContext(ctx, "SELECT 1 FROM registration WHERE blob = ? AND certified IS NOT NULL LIMIT 1", blob[:]).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

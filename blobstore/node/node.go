@@ -54,7 +54,7 @@ type Config struct {
 	Name   string
 	Key    *bls.SecretKey
 	Codec  *redstuff.Codec
-	Ledger chain.Ledger
+	Ledger chain.Chronicle
 	Quota  int64        // bytes of blob files; 0 means what the disk has
 	Lacks  func()       // called when the node lacks more than before; must not block; nil means nobody asks
 	Log    *slog.Logger // nil means silent
@@ -74,6 +74,8 @@ type Node struct {
 	state     atomic.Pointer[chain.State] // as last heard; nil at first
 
 	sliverReads, metadataReads, symbolReads atomic.Uint64
+
+	fetching sync.Mutex // held while a shard comes, and while Trim works on a blob
 
 	lacking struct {
 		sync.Mutex              // held while the catalogue's list changes

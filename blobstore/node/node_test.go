@@ -75,7 +75,7 @@ func (s *script) set(change func(*chain.State)) {
 
 // bench is a node with shards 0, 3 and 7 of ten, and what it needs.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	ledger *script
 	key    *bls.SecretKey
@@ -87,7 +87,7 @@ const shards = 10
 
 var sharedCodec = sync.OnceValues(func() (*redstuff.Codec, error) { return redstuff.New(walrus.Geometry{Shards: shards}) })
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	key, err := bls.NewSecretKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)))
 	if err != nil {

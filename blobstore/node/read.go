@@ -44,6 +44,28 @@ func (n *Node) Sliver(ctx context.Context, id walrus.SliverID) (data []byte, err
 
 // read opens the file of a blob for get and remembers damage.
 func (n *Node) read(ctx context.Context, id walrus.SliverID, get func(*blobFile) error) error {
+	return n.inFile(ctx, id.Blob, func(b *blobFile, err error) error {
+		switch {
+		case err == nil:
+			err = get(b)
+		case errors.Is(err, ErrNotFound):
+			if listed, e := n.catalogue.hasFile(ctx, id.Blob); e == nil && listed {
+				err = errGone
+			}
+		}
+		if err == nil || errors.Is(err, ErrNotFound) {
+			return err
+		}
+		// A file on which Store is at work is not damaged but unfinished.
+		if !n.blobs.busy(id.Blob) {
+			n.damaged(ctx, id, err)
+		}
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	})
+}
+
+// inFile opens the file of a blob for get, which is told when that fails.
+func (n *Node) inFile(ctx context.Context, blob walrus.BlobID, get func(*blobFile, error) error) error {
 	leave, err := n.enter()
 	if err != nil {
 		return err
@@ -52,26 +74,11 @@ func (n *Node) read(ctx context.Context, id walrus.SliverID, get func(*blobFile)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	b, err := openBlob(n.path(id.Blob), id.Blob, os.O_RDONLY)
+	b, err := openBlob(n.path(blob), blob, os.O_RDONLY)
 	if b != nil {
 		defer b.f.Close()
 	}
-	switch {
-	case err == nil:
-		err = get(b)
-	case errors.Is(err, ErrNotFound):
-		if listed, e := n.catalogue.hasFile(ctx, id.Blob); e == nil && listed {
-			err = errGone
-		}
-	}
-	if err == nil || errors.Is(err, ErrNotFound) {
-		return err
-	}
-	// A file on which Store is at work is not damaged but unfinished.
-	if !n.blobs.busy(id.Blob) {
-		n.damaged(ctx, id, err)
-	}
-	return fmt.Errorf("%w: %w", ErrNotFound, err)
+	return get(b, err)
 }
 
 // damaged remembers a bad slot.
@@ -153,6 +160,10 @@ func (n *Node) confirm(ctx context.Context, blob walrus.BlobID, p walrus.Persist
 			return c, err
 		}
 		n.durable.add(blob, state.Epoch)
+		// Its slots may have come one by one.
+		if err := errors.Join(n.catalogue.setWhole(ctx, blob), n.settled(ctx, blob)); err != nil {
+			return c, err
+		}
 	}
 	c.Message = walrus.ConfirmationMessage(state.Epoch, blob, p)
 	c.Signature = n.cfg.Key.Sign(c.Message)

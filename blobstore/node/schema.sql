@@ -10,7 +10,9 @@ CREATE TABLE registration (
   blob      BLOB NOT NULL,
   end_epoch INTEGER NOT NULL, -- exclusive
   deletable INTEGER NOT NULL,
-  certified INTEGER NOT NULL
+  certified INTEGER,          -- epoch of the first certification; null: none yet
+  tx        BLOB NOT NULL,    -- the event that told the latest of it: its transaction,
+  place     INTEGER NOT NULL  -- and its place among the events of that
 ) WITHOUT ROWID;
 CREATE INDEX registration_blob ON registration (blob);
 CREATE INDEX registration_end ON registration (end_epoch);
@@ -18,7 +20,8 @@ CREATE INDEX registration_end ON registration (end_epoch);
 CREATE TABLE condemned (blob BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE file (
   blob  BLOB PRIMARY KEY,
-  bytes INTEGER NOT NULL
+  bytes INTEGER NOT NULL,
+  whole INTEGER NOT NULL -- all slots came, or nobody has seen that one did not
 ) WITHOUT ROWID;
 -- Certified blobs of which something is known to be missing or damaged.
 CREATE TABLE lacking (blob BLOB PRIMARY KEY) WITHOUT ROWID;
@@ -29,4 +32,4 @@ CREATE TABLE bad_slot (
   reason TEXT NOT NULL,
   PRIMARY KEY (blob, axis, number)
 ) WITHOUT ROWID;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

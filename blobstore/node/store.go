@@ -139,12 +139,18 @@ type storing struct {
 	b     *blobFile
 	path  string
 	fresh bool  // nothing in the file was ever signed for
+	trims bool  // nothing is handed over: slots go, and all others have to be good
 	wrote []int // slots written in this run
 }
 
-// complete tells whether the slots handed over are all that the node is to hold.
+// complete tells whether the slots handed over, or kept by Trim, are all that the node is to hold.
 func (s *storing) complete() bool {
 	given := map[slotKey]bool{}
+	if s.trims {
+		for _, i := range s.wrote {
+			given[s.b.table[i]] = true
+		}
+	}
 	for _, slot := range s.h.Slots {
 		given[keyOf(slot)] = true
 	}
@@ -179,11 +185,16 @@ func (s *storing) run(ctx context.Context) (err error) {
 
 // create makes a new file. With old it takes over the slots that are good
 // there, under a temporary name first, and then takes the place of old.
-func (s *storing) create(ctx context.Context, raw []byte, old *blobFile) (err error) {
+func (s *storing) create(ctx context.Context, raw []byte, old *blobFile) error {
 	table := s.own
 	if old != nil && old.layout != nil {
 		table = union(s.own, old.table)
 	}
+	return s.replace(ctx, raw, old, table)
+}
+
+// replace is create with the slots in table.
+func (s *storing) replace(ctx context.Context, raw []byte, old *blobFile, table []slotKey) (err error) {
 	l, err := newLayout(s.n.geometry, s.h.Blob, s.h.Metadata.Size, raw, table)
 	if err != nil {
 		return err
@@ -260,11 +271,18 @@ func (s *storing) takeOver(ctx context.Context, old *blobFile) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		to := s.b.find(key)
+		if to < 0 {
+			continue
+		}
 		data, err := old.slot(i)
+		if s.trims && err != nil && !errors.Is(err, errEmpty) {
+			return err
+		}
 		if err != nil || given[key] {
 			continue
 		}
-		if err := s.put(s.b.find(key), data, checksum(data)); err != nil {
+		if err := s.put(to, data, checksum(data)); err != nil {
 			return err
 		}
 	}
@@ -338,7 +356,7 @@ func (s *storing) enlist(ctx context.Context) error {
 	if err := s.n.syncName(s.path); err != nil {
 		return err
 	}
-	before, err := s.n.catalogue.addFile(ctx, s.h.Blob, s.b.end)
+	before, err := s.n.catalogue.addFile(ctx, s.h.Blob, s.b.end, s.complete())
 	if err != nil {
 		return fmt.Errorf("enter into the catalogue: %w", err)
 	}

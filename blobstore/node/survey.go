@@ -26,6 +26,7 @@ type Gap struct {
 	Metadata *redstuff.Metadata // the node's own, verified; nil if it has none that is good
 	Missing  []walrus.SliverID  // slots that are absent, unfilled or damaged
 	Good     []walrus.SliverID  // the others, as far as depth shows
+	Damaged  int                // how many of Missing were there once, or have a damaged head before them; the others are owed
 	Read     int64              // bytes
 }
 
@@ -126,7 +127,7 @@ func (n *Node) gap(ctx context.Context, blob walrus.BlobID, depth Depth) (g Gap,
 		return g, err
 	}
 	if g.None() {
-		return g, n.settled(ctx, blob)
+		return g, errors.Join(n.catalogue.setWhole(ctx, blob), n.settled(ctx, blob))
 	}
 	return g, n.lacks(ctx, blob)
 }
@@ -143,6 +144,7 @@ func (n *Node) look(ctx context.Context, g *Gap, own []slotKey, depth Depth) err
 			g.Missing = append(g.Missing, sliverOf(g.Blob, key))
 		}
 		if errors.Is(err, errHead) {
+			g.Damaged = len(own)
 			n.damaged(ctx, head, err)
 		} else if !errors.Is(err, ErrNotFound) {
 			return err
@@ -163,6 +165,7 @@ func (n *Node) look(ctx context.Context, g *Gap, own []slotKey, depth Depth) err
 	if err != nil {
 		n.damaged(ctx, head, err)
 	}
+	headless := err != nil
 	for _, key := range own {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -175,6 +178,9 @@ func (n *Node) look(ctx context.Context, g *Gap, own []slotKey, depth Depth) err
 			continue
 		}
 		g.Missing = append(g.Missing, id)
+		if headless || errors.Is(err, errRot) || n.isBad(id) {
+			g.Damaged++
+		}
 		if errors.Is(err, errRot) {
 			n.damaged(ctx, id, err)
 		}

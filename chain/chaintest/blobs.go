@@ -54,7 +54,7 @@ func testRegisterAndCertify(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	want := chain.OwnedObject{Object: id.Object, Blob: r.Blob, Size: r.Size, StorageSize: size, StartEpoch: epoch,
-		EndEpoch: id.EndEpoch, Deletable: true}
+		EndEpoch: id.EndEpoch, Deletable: true, Registered: epoch}
 	got := s.object(id.Object)
 	want.Version = got.Version
 	if !reflect.DeepEqual(got, want) {
@@ -62,7 +62,7 @@ func testRegisterAndCertify(t *testing.T, s *suite) {
 	}
 	s.certify(r, id.Object)
 	after := s.object(id.Object)
-	if !after.Certified || after.Version <= got.Version {
+	if !after.Certified || after.CertifiedIn != epoch || after.Version <= got.Version {
 		t.Errorf("certified: got %+v", after)
 	}
 }

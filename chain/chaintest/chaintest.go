@@ -57,6 +57,7 @@ func Run(t *testing.T, start func(t *testing.T) *Env) {
 		{"BadReservations", testBadReservations},
 		{"Owned", testOwned},
 		{"Events", testEvents},
+		{"EventsOfBatch", testEventsOfBatch},
 		{"Concurrent", testConcurrent},
 		{"Cancelled", testCancelled},
 		{"Epochs", testEpochs},

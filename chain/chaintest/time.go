@@ -71,9 +71,29 @@ func testEvents(t *testing.T, s *suite) {
 		if got[i].Type == "" || len(got[i].BCS) == 0 {
 			t.Errorf("event %d lacks type or bytes: %+v", i, got[i])
 		}
-		got[i].Seq, got[i].Type, got[i].BCS = 0, "", nil
+		if got[i].Tx == (chain.TxID{}) || got[i].Index != 0 {
+			t.Errorf("event %d is number %d of transaction %x, want the first of one", i, got[i].Index, got[i].Tx)
+		}
+		got[i].Seq, got[i].Tx, got[i].Type, got[i].BCS = 0, chain.TxID{}, "", nil
 		if !reflect.DeepEqual(got[i], want[i]) {
 			t.Errorf("event %d:\n got %+v\nwant %+v", i, got[i], want[i])
+		}
+	}
+}
+
+// testEventsOfBatch checks the places of events in their transaction, also when
+// the first of them are not asked for.
+func testEventsOfBatch(t *testing.T, s *suite) {
+	start := last(s.events(0))
+	s.register(blob(11, true), blob(12, true), blob(13, true))
+	all := s.events(start)
+	if len(all) != 3 {
+		t.Fatalf("%d events, want 3", len(all))
+	}
+	for i, from := range []uint64{start, all[0].Seq, all[1].Seq} {
+		e := s.events(from)[0]
+		if e.Index != uint32(i) || e.Tx != all[0].Tx {
+			t.Errorf("event %d is number %d of transaction %x, want %d of %x", i, e.Index, e.Tx, i, all[0].Tx)
 		}
 	}
 }

@@ -24,10 +24,10 @@ func BenchmarkRegister8Copies(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	ledger := n.Ledger(alice)
+	ledger := as(b, n, alice)
 	start, i := n.home.tip.end, 0
 	for b.Loop() {
-		if _, err := ledger.Register(b.Context(), numbered('t', i), numberedBlobs(i, 8)); err != nil {
+		if _, err := ledger.Register(b.Context(), numberedBlobs(i, 8)); err != nil {
 			b.Fatal(err)
 		}
 		i++

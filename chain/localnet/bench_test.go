@@ -30,10 +30,10 @@ func BenchmarkRegister8(b *testing.B) {
 	g, _ := newGenesis(b, 10, 100)
 	n := openNet(b, Config{Dir: b.TempDir(), Genesis: g})
 	fund(b, n, chain.TxID{1}, alice, 1e17)
-	ledger := n.Ledger(alice)
+	ledger := as(b, n, alice)
 	i := 0
 	for b.Loop() {
-		if _, err := ledger.Register(context.Background(), numbered('t', i), numberedBlobs(i, 8)); err != nil {
+		if _, err := ledger.Register(context.Background(), numberedBlobs(i, 8)); err != nil {
 			b.Fatal(err)
 		}
 		i++
@@ -44,13 +44,13 @@ func BenchmarkCertify(b *testing.B) {
 	g, keys := newGenesis(b, 10, 100)
 	n := openNet(b, Config{Dir: b.TempDir(), Genesis: g})
 	fund(b, n, chain.TxID{1}, alice, 1e17)
-	ledger := n.Ledger(alice)
+	ledger := as(b, n, alice)
 	members := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 	i := 0
 	for b.Loop() {
 		b.StopTimer()
 		batch := numberedBlobs(i, 1)
-		out, err := ledger.Register(context.Background(), numbered('t', i), batch)
+		out, err := ledger.Register(context.Background(), batch)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func BenchmarkCertify(b *testing.B) {
 		msg := confirmation(1, batch[0], out.Registered[0])
 		cert := keys.sign(b, n.Committee(), members, msg)
 		b.StartTimer()
-		if _, err := ledger.Certify(context.Background(), numbered('c', i), []chain.Certification{{Object: object, Cert: cert}}, nil); err != nil {
+		if _, err := ledger.Certify(context.Background(), []chain.Certification{{Object: object, Cert: cert}}, nil); err != nil {
 			b.Fatal(err)
 		}
 		i++
@@ -67,9 +67,9 @@ func BenchmarkCertify(b *testing.B) {
 
 func BenchmarkState(b *testing.B) {
 	g, _ := newGenesis(b, 10, 100)
-	ledger := openNet(b, Config{Dir: b.TempDir(), Genesis: g}).Ledger(alice)
+	n := openNet(b, Config{Dir: b.TempDir(), Genesis: g})
 	for b.Loop() {
-		if _, err := ledger.State(context.Background()); err != nil {
+		if _, err := n.State(context.Background()); err != nil {
 			b.Fatal(err)
 		}
 	}

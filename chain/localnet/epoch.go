@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,13 +12,15 @@ import (
 
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet/contract"
-	"github.com/walfs/walfs/chain/localnet/overlay"
 	"github.com/walfs/walfs/chain/move"
 )
 
 // clockInterval is how often Run writes the clock down, so that a killed
 // process loses no more of the ledger's time than this.
 const clockInterval = time.Minute
+
+// epochRetry is when a step is tried again that failed, as for a full disk, and shards are moved that could not be.
+const epochRetry = 10 * time.Second
 
 // AdvanceEpoch moves the ledger's clock to the end of the epoch and changes to the next one.
 func (n *Net) AdvanceEpoch(ctx context.Context) error {
@@ -44,8 +47,7 @@ func (n *Net) AdvanceEpoch(ctx context.Context) error {
 }
 
 // Run changes epochs when they are due by the ledger's own clock, and compacts
-// the log when that has grown long, until ctx ends. It returns nil then, and an
-// error when an epoch cannot be changed.
+// the log when that has grown long, until ctx ends. What fails is tried again. It returns nil.
 func (n *Net) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -56,11 +58,9 @@ func (n *Net) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		wait, err := n.tick(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("epochs: %w", err)
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("the ledger's time stands still", "op", "epoch", "err", err)
+			wait = epochRetry
 		}
 		if err := n.compactIfDue(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("the ledger's log stays long", "err", err)
@@ -85,7 +85,10 @@ func (n *Net) tick(ctx context.Context) (time.Duration, error) {
 			defer n.mu.Unlock()
 			return wait, n.saveClock(ctx)
 		}
-		if err := n.epochStep(ctx, staking); err != nil {
+		if err := n.epochStep(ctx, staking); errors.Is(err, errMove) && ctx.Err() == nil {
+			n.log.Warn("epoch waits for its shards", "op", "move", "epoch", staking.Epoch, "err", err)
+			return epochRetry, nil
+		} else if err != nil {
 			return 0, err
 		}
 	}
@@ -111,120 +114,57 @@ func (n *Net) readStaking(ctx context.Context) (system *move.SystemInner, stakin
 }
 
 // epochStep executes the next of the three transactions that change an epoch.
+// Anybody may have done so meanwhile.
 func (n *Net) epochStep(ctx context.Context, staking *move.StakingInner) error {
-	kind, body := "voting_end", votingEnd
+	step := n.votingEnd()
 	switch staking.State.Kind {
 	case move.StateSelected:
-		kind, body = "initiate_epoch_change_v2", initiateEpochChange
+		step = n.initiateEpochChange()
 	case move.StateSync:
-		kind, body = "epoch_sync_done", epochSyncDone
-	}
-	if _, err := n.execute(ctx, n.systemCall(kind, uint64(staking.Epoch), n.facts.faucet, body)); err != nil {
-		return err
-	}
-	if kind == "initiate_epoch_change_v2" {
-		if err := n.loadCommittee(ctx); err != nil {
+		step = n.epochSyncDone()
+		if err := n.moveShards(ctx, staking); err != nil {
 			return err
 		}
 	}
-	n.log.Info("epoch", "op", kind, "epoch", staking.Epoch)
+	if err := n.submitOwn(ctx, step); err != nil {
+		_, now, e := n.readStaking(ctx)
+		if e != nil || now.Epoch == staking.Epoch && now.State.Kind == staking.State.Kind {
+			return errors.Join(err, e)
+		}
+	}
+	n.log.Info("epoch", "op", step.kind, "epoch", staking.Epoch)
 	return nil
 }
 
-// systemCall is a call that the ledger makes by itself. Its ID derives from
-// kind and number, so that it happens once.
-func (n *Net) systemCall(kind string, number uint64, sender chain.Address, body func(*env) error) call {
-	id := blake2b.Sum256(binary.LittleEndian.AppendUint64(append(n.facts.chainID[:], kind...), number))
-	return call{tx: id, sender: sender, request: systemRequest(kind, number), body: func(e *env) (*chain.Outcome, error) {
-		return new(chain.Outcome), body(e)
+// step is a transaction of the house that depends on nothing.
+func (n *Net) step(kind string, build func(d *draft)) own {
+	return own{kind: kind, build: func(_ context.Context, _ *sql.Tx, d *draft) error {
+		build(d)
+		return nil
 	}}
 }
 
-// staking borrows the Staking object to change it.
-func (e *env) staking() (*move.Staking, error) {
-	return overlay.BorrowMut[move.Staking](e.Tx, e.net.facts.staking, e.Types.Staking())
+func (n *Net) votingEnd() own {
+	return n.step("voting_end", func(d *draft) {
+		d.call("staking", "voting_end", d.object(n.facts.staking), d.object(move.ClockID))
+	})
 }
 
-// clock brings the Clock object up to the time of the transaction and borrows it.
-func (e *env) clock() (*move.Clock, error) {
-	clock, err := overlay.BorrowMut[move.Clock](e.Tx, move.ClockID, clockType)
-	if err != nil {
-		return nil, err
-	}
-	clock.TimestampMS = e.TimeMS
-	return clock, nil
+func (n *Net) initiateEpochChange() own {
+	return n.step("initiate_epoch_change_v2", func(d *draft) {
+		d.call("staking", "initiate_epoch_change_v2", d.object(n.facts.staking), d.object(n.facts.system), d.object(n.facts.treasury),
+			d.object(move.ClockID))
+	})
+}
+
+// systemCall is a call that makes objects at genesis, or what a later genesis
+// would have made. Its ID derives from its kind, so that it happens once.
+func (n *Net) systemCall(kind string, body func(*env) error) call {
+	id := blake2b.Sum256(binary.LittleEndian.AppendUint64(append(n.facts.chainID[:], kind...), 0))
+	return call{tx: id, sender: chain.Address(n.house.address), request: systemRequest(kind), body: body}
 }
 
 var clockType = move.FrameworkType("clock", "Clock")
-
-func votingEnd(e *env) error {
-	s, err := e.staking()
-	if err != nil {
-		return err
-	}
-	clock, err := e.clock()
-	if err != nil {
-		return err
-	}
-	return contract.VotingEnd(e.Tx, s, clock)
-}
-
-func initiateEpochChange(e *env) error {
-	s, err := e.staking()
-	if err != nil {
-		return err
-	}
-	sys, err := e.system()
-	if err != nil {
-		return err
-	}
-	treasury, err := overlay.BorrowMut[move.Treasury](e.Tx, e.net.facts.treasury, e.Types.Treasury())
-	if err != nil {
-		return err
-	}
-	clock, err := e.clock()
-	if err != nil {
-		return err
-	}
-	return contract.InitiateEpochChange(e.Tx, s, sys, treasury, clock)
-}
-
-// epochSyncDone speaks for all nodes: no shard of a fixed committee moves, so
-// they are in sync at once.
-func epochSyncDone(e *env) error {
-	s, err := e.staking()
-	if err != nil {
-		return err
-	}
-	clock, err := e.clock()
-	if err != nil {
-		return err
-	}
-	inner, err := contract.StakingInner(e.Tx, s)
-	if err != nil {
-		return err
-	}
-	for _, member := range inner.Committee {
-		nodeCap, err := e.nodeCap(inner, member.Key)
-		if err != nil {
-			return err
-		}
-		if err := contract.EpochSyncDone(e.Tx, s, nodeCap, inner.Epoch, clock); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// nodeCap borrows the capability of a node, which its pool names as the
-// receiver of its commission.
-func (e *env) nodeCap(inner *move.StakingInner, node move.ID) (*move.NodeCap, error) {
-	pool, err := contract.Pool(e.Tx, inner, node)
-	if err != nil {
-		return nil, err
-	}
-	return overlay.BorrowMut[move.NodeCap](e.Tx, pool.CommissionReceiver.Address, e.Types.NodeCap())
-}
 
 // saveClock writes the clock down. The caller holds mu.
 func (n *Net) saveClock(ctx context.Context) error {

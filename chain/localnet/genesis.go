@@ -2,7 +2,6 @@ package localnet
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet/contract"
+	"github.com/walfs/walfs/chain/localnet/ptb"
 	"github.com/walfs/walfs/chain/move"
 )
 
@@ -26,32 +26,22 @@ type Genesis struct {
 	EpochDuration time.Duration // 0 means DefaultEpochDuration
 	StoragePrice  uint64        // FROST per MiB and epoch; 0 means DefaultStoragePrice
 	WritePrice    uint64        // FROST per MiB written; 0 means DefaultWritePrice
-	Seed          [32]byte      // all IDs derive from it; zero draws a random one
 }
 
 // GenesisNode is a storage node of the first committee.
 type GenesisNode struct {
 	Name       string
-	Address    string        // host:port
-	PublicKey  [48]byte      // BLS12-381, G1 compressed
-	NetworkKey [33]byte      // P-256, compressed
-	Operator   chain.Address // owns the node's capability; zero means an address derived from PublicKey
+	Address    string   // host:port
+	PublicKey  [48]byte // BLS12-381, G1 compressed
+	NetworkKey [33]byte // P-256, compressed
 	// ProofOfPossession is the node's signature over ProofMessage.
 	ProofOfPossession [96]byte
 }
 
-// operator returns the address that registers the node.
-func (g *GenesisNode) operator() chain.Address {
-	if g.Operator != (chain.Address{}) {
-		return g.Operator
-	}
-	return derive(g.PublicKey[:], "operator")
-}
-
 // ProofMessage returns the bytes that the node signs with its BLS key to prove
-// that it holds it. PublicKey and Operator must be set.
-func (g *GenesisNode) ProofMessage() []byte {
-	return walrus.ProofOfPossessionMessage(0, g.operator(), g.PublicKey)
+// that it holds it, to the house of the ledger that registers it.
+func (g *GenesisNode) ProofMessage(house chain.Address) []byte {
+	return walrus.ProofOfPossessionMessage(0, house, g.PublicKey)
 }
 
 // Defaults of a Genesis. Sources: the epoch of mainnet; the example prices of
@@ -101,62 +91,52 @@ func (g Genesis) complete() (Genesis, error) {
 	if g.WritePrice == 0 {
 		g.WritePrice = DefaultWritePrice
 	}
-	if g.Seed == ([32]byte{}) {
-		if _, err := rand.Read(g.Seed[:]); err != nil {
-			return g, err
-		}
-	}
 	return g, nil
 }
 
 // genesis makes the ledger, in one SQL transaction: the objects that all
 // share, the nodes with their stake, and the change from epoch 0 to epoch 1,
 // all through the functions of the contracts.
-func (n *Net) genesis(ctx context.Context, g Genesis) error {
+func (n *Net) genesis(ctx context.Context, seed [32]byte, g Genesis) error {
 	g, err := g.complete()
 	if err != nil {
 		return err
 	}
-	n.facts = facts{
-		chainID:  derive(g.Seed[:], "chain"),
-		packages: move.Packages{Walrus: derive(g.Seed[:], "walrus"), WAL: derive(g.Seed[:], "wal")},
-		faucet:   derive(g.Seed[:], "faucet"),
+	if seed == ([32]byte{}) {
+		return ErrSeed
 	}
+	n.facts = facts{
+		chainID:  derive(seed[:], "chain"),
+		packages: move.Packages{Walrus: derive(seed[:], "walrus"), WAL: derive(seed[:], "wal")},
+		faucet:   chain.Address(n.house.address),
+	}
+	n.facts.complete()
+	if n.table, err = ptb.NewTable(&n.facts.packages); err != nil {
+		return err
+	}
+	n.firstMS = n.clock.timeMS()
 	return n.update(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return err
 		}
-		run := func(kind string, number int, sender chain.Address, body func(*env) error) error {
-			c := n.systemCall(kind, uint64(number), sender, body)
-			hash, err := c.request.hash(c.sender)
-			if err != nil {
-				return err
-			}
-			if _, _, err := n.executeIn(ctx, tx, c, hash); err != nil {
+		run := func(kind string, body func(*env) error) error {
+			if _, err := n.executeIn(ctx, tx, n.systemCall(kind, body)); err != nil {
 				return fmt.Errorf("%s: %w", kind, err)
 			}
 			return nil
 		}
-		if err := run("initialize_walrus", 0, n.facts.faucet, func(e *env) error { return e.initialize(&g) }); err != nil {
+		if err := run("initialize_walrus", func(e *env) error { return e.initialize(seed, &g) }); err != nil {
 			return err
 		}
-		for i := range g.Nodes {
-			node := &g.Nodes[i]
-			if err := run("register_candidate", i, node.operator(), func(e *env) error { return e.registerNode(&g, node) }); err != nil {
+		for _, f := range n.furniture() {
+			if err := run(f.kind, f.body); err != nil {
 				return err
 			}
 		}
-		if err := run("stake_with_pool", 0, n.facts.faucet, stakeWithAll); err != nil {
-			return err
-		}
-		if err := run("voting_end", 0, n.facts.faucet, votingEnd); err != nil {
-			return err
-		}
-		if err := run("initiate_epoch_change_v2", 0, n.facts.faucet, initiateEpochChange); err != nil {
-			return err
-		}
-		if err := run("epoch_sync_done", 0, n.facts.faucet, epochSyncDone); err != nil {
-			return err
+		for _, o := range n.firstEpoch(&g) {
+			if err := n.runOwn(ctx, tx, o); err != nil {
+				return err
+			}
 		}
 		if err := n.facts.save(ctx, tx); err != nil {
 			return err
@@ -167,7 +147,7 @@ func (n *Net) genesis(ctx context.Context, g Genesis) error {
 }
 
 // initialize makes the Clock, the money, System and Staking.
-func (e *env) initialize(g *Genesis) error {
+func (e *env) initialize(seed [32]byte, g *Genesis) error {
 	clock := &move.Clock{ID: move.ClockID, TimestampMS: e.TimeMS}
 	if err := e.Hold(clock, clockType); err != nil {
 		return err
@@ -190,7 +170,7 @@ func (e *env) initialize(g *Genesis) error {
 	}
 	// Calls go to the current package, types are named after the original one:
 	// here as on the real networks these are two.
-	current := move.ID(derive(g.Seed[:], "walrus current"))
+	current := move.ID(derive(seed[:], "walrus current"))
 	sys, err := contract.CreateSystem(e.Tx, MaxEpochsAhead, current)
 	if err != nil {
 		return err
@@ -202,78 +182,4 @@ func (e *env) initialize(g *Genesis) error {
 	f := &e.net.facts
 	f.treasury, f.system, f.staking = treasury.ID, sys.ID, staking.ID
 	return nil
-}
-
-// registerNode registers one node and gives its operator the capability.
-func (e *env) registerNode(g *Genesis, node *GenesisNode) error {
-	s, err := e.staking()
-	if err != nil {
-		return err
-	}
-	perNode := uint64(g.Shards+len(g.Nodes)-1) / uint64(len(g.Nodes))
-	nodeCap, err := contract.RegisterCandidate(e.Tx, s, contract.Candidate{
-		Name: node.Name, NetworkAddress: node.Address, PublicKey: node.PublicKey[:], NetworkKey: node.NetworkKey[:],
-		Proof: node.ProofOfPossession[:],
-		Votes: move.VotingParams{StoragePrice: g.StoragePrice, WritePrice: g.WritePrice,
-			NodeCapacity: capacityBytes / uint64(g.Shards) * perNode},
-	})
-	if err != nil {
-		return fmt.Errorf("node %s: %w", node.Name, err)
-	}
-	return e.Transfer(nodeCap.ID, move.AddressOwner(e.Sender))
-}
-
-// stakeWithAll stakes the same with every node.
-func stakeWithAll(e *env) error {
-	s, err := e.staking()
-	if err != nil {
-		return err
-	}
-	purse, err := e.purse(e.Types.WALCoin())
-	if err != nil {
-		return err
-	}
-	inner, err := contract.StakingInner(e.Tx, s)
-	if err != nil {
-		return err
-	}
-	nodes, err := e.pools(inner)
-	if err != nil {
-		return err
-	}
-	for _, node := range nodes {
-		coin, err := contract.SplitCoin(e.Tx, e.Types.WALCoin(), purse, stakeFrost)
-		if err != nil {
-			return err
-		}
-		staked, err := contract.StakeWithPool(e.Tx, s, coin, node)
-		if err != nil {
-			return err
-		}
-		if err := e.Transfer(staked.ID, move.AddressOwner(e.Sender)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// pools lists the nodes that are registered, oldest first.
-func (e *env) pools(inner *move.StakingInner) ([]move.ID, error) {
-	rows, err := e.sql.QueryContext(e.ctx, `SELECT objects.id FROM objects JOIN types ON types.id = objects.type
-		WHERE types.name = ? ORDER BY objects.rowid`, e.Types.StakingPool().String())
-	if err != nil {
-		return nil, err
-	}
-	var ids []move.ID
-	for rows.Next() {
-		var id []byte
-		if err := rows.Scan(&id); err != nil {
-			return nil, errors.Join(err, rows.Close())
-		}
-		ids = append(ids, move.ID(id))
-	}
-	if uint64(len(ids)) != inner.Pools.Size {
-		err = fmt.Errorf("%d pools, want %d: %w", len(ids), inner.Pools.Size, ErrDamaged)
-	}
-	return ids, errors.Join(err, rows.Err(), rows.Close())
 }

@@ -3,13 +3,15 @@
 //
 // It is a model of Sui with the Walrus contracts and not Sui: it has no Move
 // virtual machine, no consensus and no validators, its committee is the one it
-// was made with, and its WAL is play money. Its clock stands still while it is
+// was made with unless shards can move, and its WAL is play money. Its clock stands still while it is
 // not open, so nothing expires while nobody is there to renew it.
 //
-// A transaction is answered when it is durable, and is there wholly or not at
-// all. The ID that its caller chose takes the place of a digest: the IDs of
-// new objects derive from it, and a call that is repeated with the same ID
-// gives the outcome of the first one.
+// What changes the ledger is a programmable transaction of Sui, which package
+// ptb executes, and which its sender has signed: one that Execute is given, or one that the ledger builds for
+// its own account, the house, which is the faucet, operates the nodes of genesis and changes epochs. Only the objects that all share
+// are made otherwise, when the ledger is. A transaction is answered when it is durable, and is
+// there wholly or not at all; the same bytes, or a call of the faucet that is repeated with the
+// same ID, give what they gave the first time.
 package localnet
 
 import (
@@ -25,20 +27,24 @@ import (
 	"time"
 
 	"github.com/walfs/walfs/blobstore/walrus"
-	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/localnet/ptb"
 )
 
 // ErrNoGenesis reports that Dir holds no ledger yet and Config.Genesis is nil.
 var ErrNoGenesis = errors.New("no ledger here and no genesis given")
 
-// Config says where a ledger lives. Dir is required.
+// Config says where a ledger lives. Dir and Seed are required.
 type Config struct {
-	Dir      string           // folder of ledger.db and of its log; made when missing
-	Genesis  *Genesis         // used only when the ledger is new
-	Copies   []string         // folders that may hold copies of the log, to be looked at; Attach keeps them
-	TakeOver bool             // begin a new era: homes that had the network before refuse it from then on
-	Now      func() time.Time // nil means time.Now
-	Log      *slog.Logger     // nil means silent
+	Dir      string   // folder of ledger.db and of its log; made when missing
+	Seed     [32]byte // secret and random: all IDs of a new ledger, and the key of the house, derive from it
+	Genesis  *Genesis // used only when the ledger is new
+	Copies   []string // folders that may hold copies of the log, to be looked at; Attach keeps them
+	TakeOver bool     // begin a new era: homes that had the network before refuse it from then on
+	// MoveShards brings shards to their new nodes and may be called again for the same ones. With it the committee
+	// follows the stake, as on the real network; nil means that the committee stays what it is, whatever the stake.
+	MoveShards func(ctx context.Context, epoch walrus.Epoch, moves []ShardMove) error
+	Now        func() time.Time // nil means time.Now
+	Log        *slog.Logger     // nil means silent
 }
 
 // Net is an open ledger. All methods may be called concurrently.
@@ -47,9 +53,17 @@ type Net struct {
 	log   *slog.Logger
 	store *store
 	facts facts
+	house house
 	clock *clock
+	mover func(ctx context.Context, epoch walrus.Epoch, moves []ShardMove) error // Config.MoveShards
+	table *ptb.Table
+	news  news
+	// firstMS is the time of the first transaction, from which Sui's epochs count.
+	firstMS uint64
 
 	committee atomic.Pointer[walrus.Committee]
+	changes   atomic.Uint64 // commits so far; counted before whoever caused one hears of it
+	known     atomic.Pointer[knownState]
 	mu        sync.Mutex // held by whoever writes to the store or the log; guards the fields below
 	closed    bool
 	home      *homeLog
@@ -77,7 +91,7 @@ func open(ctx context.Context, cfg Config, driver string) (_ *Net, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Net{dir: cfg.Dir, log: cfg.Log, store: store}
+	n := &Net{dir: cfg.Dir, log: cfg.Log, store: store, mover: cfg.MoveShards, house: newHouse(cfg.Seed)}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -108,15 +122,30 @@ func (n *Net) start(ctx context.Context, cfg Config, fresh bool, now func() time
 	if err := n.settle(ctx, cfg, fresh, now); err != nil {
 		return err
 	}
+	err := n.checkSeed(cfg.Seed)
+	if err != nil {
+		return err
+	}
+	if n.table, err = ptb.NewTable(&n.facts.packages); err != nil {
+		return err
+	}
+	if err := n.store.reader.QueryRowContext(ctx, `SELECT coalesce(min(time_ms), 0) FROM transactions`).Scan(&n.firstMS); err != nil {
+		return err
+	}
+	if n.home.header.version < logVersion { // before anything is written that the older form does not know
+		if err := n.compact(ctx); err != nil {
+			return err
+		}
+	}
 	if err := n.loadCommittee(ctx); err != nil {
 		return err
 	}
-	if !cfg.TakeOver {
-		return nil
+	if cfg.TakeOver {
+		if err := n.takeOver(ctx); err != nil {
+			return err
+		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.takeOver(ctx)
+	return n.furnish(ctx)
 }
 
 // found reads what does not change, and starts the clock from the time that was written last.
@@ -132,9 +161,6 @@ func (n *Net) found(ctx context.Context, q queryer, now func() time.Time) error 
 	n.clock = newClock(now, ms)
 	return err
 }
-
-// Ledger returns the ledger as owner sees it.
-func (n *Net) Ledger(owner chain.Address) chain.Ledger { return &ledger{net: n, owner: owner} }
 
 // Committee returns the committee of the current epoch.
 func (n *Net) Committee() walrus.Committee {
@@ -160,6 +186,7 @@ func (n *Net) Close() error {
 		return nil
 	}
 	n.closed = true
+	defer n.news.tell() // those who follow find out that it is closed
 	for _, c := range n.copies {
 		n.closeCopy(c)
 	}

@@ -9,16 +9,18 @@ import (
 	"github.com/walfs/walfs/blobstore/bls"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
-	"github.com/walfs/walfs/chain/chaintest"
 )
 
 // testNodes are the keys of a test committee, by public key.
 type testNodes map[[48]byte]*bls.SecretKey
 
+// testSeed is what the ledgers of tests are made of.
+var testSeed = [32]byte{1}
+
 // newGenesis makes a committee whose keys and IDs are the same in every run.
 func newGenesis(t testing.TB, nodes, shards int) (*Genesis, testNodes) {
 	t.Helper()
-	g := &Genesis{Shards: shards, Seed: [32]byte{1}}
+	g := &Genesis{Shards: shards}
 	keys := make(testNodes)
 	for i := range nodes {
 		key, err := bls.SecretKeyFromBytes([32]byte{31: byte(i + 1), 30: 7})
@@ -27,7 +29,7 @@ func newGenesis(t testing.TB, nodes, shards int) (*Genesis, testNodes) {
 		}
 		n := GenesisNode{Name: fmt.Sprintf("node-%d", i), Address: fmt.Sprintf("127.0.0.1:%d", 9000+i), PublicKey: key.PublicKey(),
 			NetworkKey: [33]byte{2, 9}}
-		n.ProofOfPossession = key.Sign(n.ProofMessage())
+		n.ProofOfPossession = key.Sign(n.ProofMessage(House(testSeed)))
 		g.Nodes = append(g.Nodes, n)
 		keys[key.PublicKey()] = key
 	}
@@ -55,8 +57,12 @@ type manual struct{ at time.Time }
 
 func (m *manual) now() time.Time { return m.at }
 
+// openNet opens a ledger, of testSeed unless cfg has another.
 func openNet(t testing.TB, cfg Config) *Net {
 	t.Helper()
+	if cfg.Seed == ([32]byte{}) {
+		cfg.Seed = testSeed
+	}
 	n, err := Open(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -69,53 +75,10 @@ func openNet(t testing.TB, cfg Config) *Net {
 	return n
 }
 
-var (
-	alice = chain.Address{1}
-	bob   = chain.Address{2}
-	carol = chain.Address{3}
-)
-
 func fund(t testing.TB, n *Net, tx chain.TxID, to chain.Address, frost uint64) {
 	t.Helper()
 	if err := n.Faucet(context.Background(), tx, to, frost, 1e9); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestConformance(t *testing.T) {
-	for _, size := range []struct{ nodes, shards int }{{4, 10}, {10, 100}} {
-		t.Run(fmt.Sprintf("%d nodes", size.nodes), func(t *testing.T) {
-			t.Parallel()
-			chaintest.Run(t, func(t *testing.T) *chaintest.Env {
-				g, keys := newGenesis(t, size.nodes, size.shards)
-				cfg := Config{Dir: t.TempDir(), Genesis: g}
-				return newEnv(t, openNet(t, cfg), cfg, keys)
-			})
-		})
-	}
-}
-
-func newEnv(t *testing.T, n *Net, cfg Config, keys testNodes) *chaintest.Env {
-	fund(t, n, chain.TxID{1}, alice, chaintest.MinFunds)
-	fund(t, n, chain.TxID{2}, alice, chaintest.MinFunds) // two coins, to be merged
-	fund(t, n, chain.TxID{3}, bob, chaintest.MinFunds)
-	return &chaintest.Env{
-		Ledger: n.Ledger(alice), Other: n.Ledger(bob), Poor: n.Ledger(carol),
-		Sign: func(t *testing.T, members []int, msg []byte) walrus.Certificate {
-			return keys.sign(t, n.Committee(), members, msg)
-		},
-		AdvanceEpoch: func(t *testing.T) {
-			if err := n.AdvanceEpoch(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		},
-		Restart: func(t *testing.T) *chaintest.Env {
-			if err := n.Close(); err != nil {
-				t.Fatal(err)
-			}
-			cfg.Genesis = nil
-			return newEnv(t, openNet(t, cfg), cfg, keys)
-		},
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/move"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -104,51 +104,50 @@ func (w *worker) tx() chain.TxID {
 func (w *worker) step() {
 	w.t.Helper()
 	ctx := context.Background()
-	ledger := w.n.Ledger(alice)
-	blobs, err := ledger.Owned(ctx, chain.OwnedQuery{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	ledger := as(w.t, w.n, alice)
+	blobs := ledger.blobs()
 	if len(blobs) == 0 {
 		w.register(ledger)
 		return
 	}
+	var err error
 	o := blobs[w.IntN(len(blobs))]
 	switch w.IntN(8) {
 	case 0, 1, 2:
 		w.register(ledger)
 	case 3:
-		_, err = ledger.Delete(ctx, w.tx(), []walrus.ObjectID{o.Object})
+		err = ledger.Delete(ctx, o.Object)
 	case 4:
-		_, err = ledger.Extend(ctx, w.tx(), []chain.Extension{{Object: o.Object, Epochs: 1}})
+		err = ledger.Extend(ctx, o.Object, 1)
 	case 5:
 		err = w.n.AdvanceEpoch(ctx)
 	case 6:
 		err = w.n.Faucet(ctx, w.tx(), bob, 1000, 1)
 	case 7:
-		anchor := &chain.AnchorUpdate{Object: o.Object, Version: o.Version,
+		anchor := &chain.AnchorUpdate{Object: o.Object,
 			Attributes: []chain.Attribute{{Key: fmt.Sprint("key ", w.IntN(3)), Value: fmt.Sprint(w.Uint64())}}}
-		_, err = ledger.Certify(ctx, w.tx(), nil, anchor)
+		_, err = ledger.Certify(ctx, nil, anchor)
 	}
 	if err != nil { // a blob that has ended, or may not be touched
 		w.t.Logf("step %d: %v", w.count, err)
 	}
 }
 
-func (w *worker) register(ledger chain.Ledger) {
+func (w *worker) register(ledger account) {
 	w.t.Helper()
-	batch := numberedBlobs(w.count, 1+w.IntN(4))
+	w.count++
+	batch := numberedBlobs(4*w.count, 1+w.IntN(4))
 	for i := range batch {
 		batch[i].EpochsAhead = uint32(1 + w.IntN(5))
 		if w.IntN(2) == 0 {
 			batch[i].Attributes = []chain.Attribute{{Key: "k", Value: "v"}}
 		}
 	}
-	out, err := ledger.Register(context.Background(), w.tx(), batch)
+	out, err := ledger.Register(context.Background(), batch)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	state, err := ledger.State(context.Background())
+	state, err := w.n.State(context.Background())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -158,7 +157,7 @@ func (w *worker) register(ledger chain.Ledger) {
 		certs = append(certs, chain.Certification{Object: out.Registered[i].Object, Cert: w.keys.sign(w.t, w.n.Committee(), []int{0, 1, 2, 3}, msg)})
 	}
 	if len(certs) > 0 {
-		if _, err := ledger.Certify(context.Background(), w.tx(), certs, nil); err != nil {
+		if _, err := ledger.Certify(context.Background(), certs, nil); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -344,7 +343,7 @@ func TestDamagedLog(t *testing.T) {
 			continue
 		}
 		// alone, a damaged log is refused; a database that has all makes a new one
-		_, err = Open(context.Background(), Config{Dir: filepath.Dir(damaged)})
+		_, err = Open(context.Background(), Config{Seed: testSeed, Dir: filepath.Dir(damaged)})
 		if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrSchema) {
 			t.Errorf("byte %d: opened alone: %v", off, err)
 		}
@@ -379,11 +378,19 @@ func TestDamagedLogBesideItsDatabase(t *testing.T) {
 	diffTables(t, "copy", tables(t, rebuilt(t, filepath.Join(away, LogFile))), tables(t, n))
 }
 
+// fromSchema3 takes out of a database what schema 3 put into it.
+const fromSchema3 = `DROP INDEX events_by_tx; DROP INDEX transactions_by_request; ALTER TABLE events DROP COLUMN package; ALTER TABLE events DROP COLUMN module;
+ALTER TABLE transactions DROP COLUMN bcs; ALTER TABLE transactions DROP COLUMN signatures;
+ALTER TABLE transactions DROP COLUMN effects; ALTER TABLE transactions DROP COLUMN details`
+
 // TestLostParts takes away the log, the database, or both.
 func TestLostParts(t *testing.T) {
 	for _, lost := range []string{"log", "database", "both", "log of an old program"} {
 		t.Run(lost, func(t *testing.T) {
 			dir, _ := withTransactions(t, 3)
+			if lost == "log of an old program" { // which knew no signed transactions
+				dir = goldenLedger(t)
+			}
 			n := openNet(t, Config{Dir: dir})
 			want := tables(t, n)
 			away := t.TempDir()
@@ -395,7 +402,7 @@ func TestLostParts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, err = db.Exec("DELETE FROM meta WHERE key = 'log'; PRAGMA user_version = 1")
+				_, err = db.Exec("DELETE FROM meta WHERE key = 'log'; PRAGMA user_version = 1;" + fromSchema4 + ";" + fromSchema3)
 				if err = errors.Join(err, db.Close(), os.Remove(filepath.Join(away, LogFile))); err != nil {
 					t.Fatal(err)
 				}
@@ -426,37 +433,56 @@ func TestLostParts(t *testing.T) {
 	}
 }
 
+// programLog is a log of version 2, which has signed transactions.
+const programLog = "program.log"
+
+// makeGoldenLog writes a log of today's version.
+func makeGoldenLog(t *testing.T) {
+	dir := t.TempDir()
+	g, _ := newGenesis(t, 1, 4)
+	n := openNet(t, Config{Dir: dir, Genesis: g, Now: (&manual{time.UnixMilli(1_700_000_000_000)}).now})
+	w := newWallet(t, n, 1)
+	w.succeed(w.registerMany(numberedBlobs(1, 1)))
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openNet(t, Config{Dir: dir, TakeOver: true})
+	b, err := os.ReadFile(filepath.Join(dir, LogFile))
+	if err == nil {
+		err = os.WriteFile(filepath.Join("testdata", programLog), b, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestGoldenProgramLog reads a log that is as it was when signed transactions came.
+func TestGoldenProgramLog(t *testing.T) {
+	if *update {
+		makeGoldenLog(t)
+	}
+	n := rebuilt(t, filepath.Join("testdata", programLog))
+	all := history(t, n)
+	last := all[len(all)-2] // before the house got what it should have
+	if last.Transaction == nil || len(last.Transaction.Commands) != 3 || len(last.Events) != 1 || len(last.Signatures) != 1 || last.Digest != move.TransactionDigest(last.BCS) {
+		t.Errorf("%+v", last)
+	}
+	checkRows(t, n)
+}
+
 // TestGoldenLog reads a log that is as it was when the format was made.
 func TestGoldenLog(t *testing.T) {
 	golden := filepath.Join("testdata", LogFile)
-	if *update {
-		dir := t.TempDir()
-		g, _ := newGenesis(t, 1, 4)
-		n := openNet(t, Config{Dir: dir, Genesis: g, Now: (&manual{time.UnixMilli(1_700_000_000_000)}).now})
-		fund(t, n, chain.TxID{1}, alice, 1e12)
-		if _, err := n.Ledger(alice).Register(t.Context(), chain.TxID{2}, numberedBlobs(1, 1)); err != nil {
-			t.Fatal(err)
-		}
-		if err := n.Close(); err != nil {
-			t.Fatal(err)
-		}
-		openNet(t, Config{Dir: dir, TakeOver: true})
-		b, err := os.ReadFile(filepath.Join(dir, LogFile))
-		if err == nil {
-			err = errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(golden, b, 0o644))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	info, err := InspectLog(golden)
 	if err != nil || info.Number != 3 || info.Damage != nil || era(info.Era).takeovers() != 1 || info.Time.UnixMilli() < 1_700_000_000_000 {
 		t.Errorf("%+v, %v", info, err)
 	}
 	n := rebuilt(t, golden)
-	c := readContents(t, n.Ledger(alice))
-	if len(c.Blobs) != 1 || c.Blobs[0].Size != 1000 || c.Epoch != 1 {
-		t.Errorf("%+v", c)
+	var blob move.Blob
+	if ids, err := n.ownedIDs(t.Context(), n.store.reader, move.Address{1}, n.facts.packages.Blob()); err != nil || len(ids) != 1 {
+		t.Errorf("%d blobs, %v", len(ids), err)
+	} else if o, err := n.Object(t.Context(), ids[0]); err != nil || move.Unmarshal(o.Contents, &blob) != nil || blob.Size != 1000 {
+		t.Errorf("%+v, %v", o, err)
 	}
 	checkRows(t, n)
 	if info.Size > 32<<10 {
@@ -533,7 +559,7 @@ func FuzzLogPayload(f *testing.F) {
 	if err := l.close(); err != nil {
 		f.Fatal(err)
 	}
-	n, err := Open(context.Background(), Config{Dir: fuzzLedger(f)})
+	n, err := Open(context.Background(), Config{Seed: testSeed, Dir: goldenLedger(f)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -554,8 +580,8 @@ func FuzzLogPayload(f *testing.F) {
 	})
 }
 
-// fuzzLedger returns a folder with the golden log.
-func fuzzLedger(f *testing.F) string {
+// goldenLedger returns a folder with the golden log.
+func goldenLedger(f testing.TB) string {
 	f.Helper()
 	dir := f.TempDir()
 	b, err := os.ReadFile(filepath.Join("testdata", LogFile))

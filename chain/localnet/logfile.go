@@ -23,7 +23,7 @@ const LogFile = "ledger.log"
 const (
 	logMagic    = "WLEDGLOG"
 	recordMagic = "WREC"
-	logVersion  = 1
+	logVersion  = 3 // version 1 had no records of kindProgram, version 2 had rows of tableGone
 	headerSize  = 128
 	recordHead  = 68 // bytes before the payload
 	recordTail  = 8  // and after it: CRC32C, whole length
@@ -37,6 +37,7 @@ const (
 	kindStateEnd    = 2 // the state is whole
 	kindTransaction = 3 // what a transaction changed
 	kindTakeover    = 4 // another home has the network from here on
+	kindProgram     = 5 // what a signed transaction changed, and the transaction
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -52,6 +53,7 @@ func (e era) takeovers() uint32 { return uint32(e >> 32) }
 
 // logHeader is the head of a log.
 type logHeader struct {
+	version  uint32 // logVersion in what is written anew
 	chainID  [32]byte
 	base     uint64 // number of the record of which the state is
 	baseHash hash   // of that record; random for the first state of a ledger
@@ -62,7 +64,7 @@ type logHeader struct {
 func (h *logHeader) encode() []byte {
 	b := make([]byte, headerSize)
 	copy(b, logMagic)
-	binary.LittleEndian.PutUint32(b[8:], logVersion)
+	binary.LittleEndian.PutUint32(b[8:], h.version)
 	copy(b[16:], h.chainID[:])
 	binary.LittleEndian.PutUint64(b[48:], h.base)
 	copy(b[56:], h.baseHash[:])
@@ -76,8 +78,9 @@ func decodeHeader(b []byte) (h logHeader, err error) {
 	if len(b) != headerSize || string(b[:8]) != logMagic {
 		return h, fmt.Errorf("no head of a ledger log: %w", ErrDamaged)
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != logVersion {
-		return h, fmt.Errorf("ledger log of version %d, this program knows %d: %w", v, logVersion, ErrSchema)
+	h.version = binary.LittleEndian.Uint32(b[8:])
+	if h.version == 0 || h.version > logVersion {
+		return h, fmt.Errorf("ledger log of version %d, this program knows %d: %w", h.version, logVersion, ErrSchema)
 	}
 	if binary.LittleEndian.Uint32(b[headerSize-4:]) != crc32.Checksum(b[:headerSize-4], castagnoli) {
 		return h, fmt.Errorf("head of ledger log: %w", ErrDamaged)
@@ -265,6 +268,8 @@ func (l *logReader) follows(rec *logRecord) bool {
 	switch rec.kind {
 	case kindTransaction:
 		return rec.era == l.era
+	case kindProgram:
+		return rec.era == l.era && l.header.version > 1
 	case kindTakeover:
 		return rec.era.takeovers() == l.era.takeovers()+1 && len(rec.payload) == 0
 	}

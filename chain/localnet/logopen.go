@@ -75,7 +75,7 @@ func (n *Net) makeLedger(ctx context.Context, cfg Config, now func() time.Time) 
 		return ErrNoGenesis
 	}
 	n.clock = newClock(now, uint64(now().UnixMilli()))
-	if err := n.genesis(ctx, *cfg.Genesis); err != nil {
+	if err := n.genesis(ctx, cfg.Seed, *cfg.Genesis); err != nil {
 		return fmt.Errorf("genesis: %w", err)
 	}
 	if err := n.beginLog(ctx, tip{}); err != nil {
@@ -388,7 +388,7 @@ func (n *Net) replayIn(ctx context.Context, tx *sql.Tx, l *logReader, most int) 
 		if err == io.EOF {
 			break
 		}
-		if err == nil && rec.kind == kindTransaction {
+		if err == nil && (rec.kind == kindTransaction || rec.kind == kindProgram) {
 			err = w.apply(ctx, rec)
 		}
 		if err != nil {
@@ -410,8 +410,10 @@ func (n *Net) openHome(path string, header logHeader, state int64, last tip) (er
 	return n.home.f.Sync() // a killed process may leave what no sync has seen
 }
 
-// takeOver begins a new era. The caller holds mu.
+// takeOver begins a new era.
 func (n *Net) takeOver(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	var draw [4]byte
 	if _, err := rand.Read(draw[:]); err != nil {
 		return err

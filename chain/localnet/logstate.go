@@ -20,15 +20,26 @@ type logTable struct {
 	where   string
 }
 
-// logTables are all of them, in an order in which they can be filled.
+// logTables are all of them, in an order in which they can be filled. Later
+// schemas add columns at the end; a row of an earlier one is short of them.
 var logTables = []logTable{
 	{"meta", []string{"key", "value"}, "key", "WHERE key NOT IN ('" + metaClock + "', '" + metaLog + "')"},
 	{"types", []string{"id", "name"}, "id", ""},
 	{"objects", []string{"rowid", "id", "version", "digest", "type", "public", "owner_kind", "owner", "initial_version",
 		"contents", "previous_tx", "blob"}, "rowid", ""},
-	{"attributes", []string{"object", "key"}, "object, key", ""},
-	{"transactions", []string{"seq", "digest", "sender", "request", "outcome", "time_ms"}, "seq", ""},
-	{"events", []string{"seq", "tx", "type", "bcs"}, "seq", ""},
+	{"transactions", []string{"seq", "digest", "sender", "request", "outcome", "time_ms", "bcs", "signatures", "effects", "details"}, "seq", ""},
+	{"events", []string{"seq", "tx", "type", "bcs", "package", "module"}, "seq", ""},
+}
+
+// least returns how many columns the rows of schema 2 have.
+func (t *logTable) least() int {
+	switch t.name {
+	case "transactions":
+		return len(t.columns) - 4
+	case "events":
+		return len(t.columns) - 2
+	}
+	return len(t.columns)
 }
 
 func tableNamed(name string) *logTable {
@@ -200,8 +211,14 @@ func loadRows(ctx context.Context, tx *sql.Tx, rec *logRecord) error {
 	return s.load(ctx, tx)
 }
 
+// tableGone is a table that logs before version 3 have: it was derived from the objects.
+const tableGone = "attributes"
+
 // load writes the rows of a state record into an empty table.
 func (s *stateRows) load(ctx context.Context, tx *sql.Tx) error {
+	if s.table == tableGone {
+		return nil
+	}
 	t := tableNamed(s.table)
 	if t == nil {
 		return fmt.Errorf("table %q: %w", s.table, ErrDamaged)
@@ -212,10 +229,10 @@ func (s *stateRows) load(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	for _, row := range s.rows {
-		if len(row) != len(t.columns) {
+		if len(row) > len(t.columns) || len(row) < t.least() {
 			return errors.Join(fmt.Errorf("table %s: row of %d columns: %w", t.name, len(row), ErrDamaged), insert.Close())
 		}
-		args := make([]any, len(row))
+		args := make([]any, len(t.columns))
 		for i := range row {
 			args[i] = row[i].any()
 		}

@@ -83,6 +83,9 @@ func logged(r record, result *overlay.Result) *loggedTx {
 	}
 	for i := range result.Changes {
 		change := &result.Changes[i]
+		if change.Operation == overlay.Vanished {
+			continue
+		}
 		entry := loggedChange{id: change.ID}
 		if o := change.Object; o != nil {
 			entry.object = &loggedObject{number(o.Type), o.HasPublicTransfer, o.Version, o.Owner, o.Contents}
@@ -99,6 +102,11 @@ func logged(r record, result *overlay.Result) *loggedTx {
 func (w *writer) apply(ctx context.Context, rec *logRecord) error {
 	var l loggedTx
 	rest, err := move.UnmarshalPrefix(rec.payload, &l)
+	var p *program
+	if err == nil && rec.kind == kindProgram {
+		p = new(program)
+		rest, err = move.UnmarshalPrefix(rest, p)
+	}
 	if err == nil && len(rest) > 0 {
 		err = ErrDamaged
 	}
@@ -132,7 +140,8 @@ func (w *writer) apply(ctx context.Context, rec *logRecord) error {
 		}
 		result.Events = append(result.Events, overlay.Event{Type: t, BCS: e.bcs})
 	}
-	return w.commit(ctx, record{digest: l.digest, sender: l.sender, request: l.request, outcome: l.outcome, timeMS: rec.timeMS}, result)
+	_, err = w.commit(ctx, record{digest: l.digest, sender: l.sender, request: l.request, outcome: l.outcome, timeMS: rec.timeMS, program: p}, result)
+	return err
 }
 
 // restored gives a change the form in which it was executed.

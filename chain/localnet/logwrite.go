@@ -188,6 +188,7 @@ func (n *Net) commitLogged(ctx context.Context, tx *sql.Tx, b []byte, after tip)
 		return err
 	}
 	commitErr := tx.Commit()
+	n.changes.Add(1)
 	if commitErr == nil {
 		return nil
 	}
@@ -204,7 +205,7 @@ func (n *Net) commitLogged(ctx context.Context, tx *sql.Tx, b []byte, after tip)
 
 // logHead returns the head of a log that starts with the state of now. The caller holds mu.
 func (n *Net) logHead(at tip) logHeader {
-	return logHeader{chainID: n.facts.chainID, base: at.number, baseHash: at.hash, era: at.era, timeMS: n.clock.timeMS()}
+	return logHeader{version: logVersion, chainID: n.facts.chainID, base: at.number, baseHash: at.hash, era: at.era, timeMS: n.clock.timeMS()}
 }
 
 // A log is replaced by one that starts with the state of now once its records
@@ -234,6 +235,10 @@ func (n *Net) compact(ctx context.Context) (err error) {
 	began := time.Now()
 	path := n.home.path
 	n.mu.Lock()
+	if err := n.update(ctx, func(tx *sql.Tx) error { return n.prune(ctx, tx) }); err != nil {
+		n.mu.Unlock()
+		return fmt.Errorf("compact the ledger's log: %w", err)
+	}
 	at, header := n.home.tip, n.logHead(n.home.tip)
 	tx, err := n.store.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	var seen *tip

@@ -69,7 +69,15 @@ func (f *facts) load(ctx context.Context, q queryer) error {
 			return fmt.Errorf("%s of %d bytes: %w", key, len(b), ErrDamaged)
 		}
 	}
+	f.complete()
 	return nil
+}
+
+// complete fills what derives from the rest.
+func (f *facts) complete() {
+	f.packages.Exchange = derive(f.chainID[:], "wal_exchange")
+	f.packages.Subsidies = derive(f.chainID[:], "walrus_subsidies")
+	f.packages.BuyersPackage = derive(f.chainID[:], "subsidies")
 }
 
 func setMeta(ctx context.Context, tx *sql.Tx, key string, value []byte) error {

@@ -3,7 +3,6 @@ package localnet
 import (
 	"golang.org/x/crypto/blake2b"
 
-	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/move"
 )
@@ -30,30 +29,6 @@ func (r *request) hash(sender chain.Address) ([32]byte, error) {
 	return blake2b.Sum256(append(sender[:], b...)), nil
 }
 
-func registerRequest(batch []chain.Registration) *request {
-	return &request{"register", func(c *move.Codec) { move.Vector(c, &batch, registrationBCS) }}
-}
-
-func certifyRequest(batch []chain.Certification, anchor *chain.AnchorUpdate) *request {
-	return &request{"certify", func(c *move.Codec) {
-		move.Vector(c, &batch, certificationBCS)
-		move.Option(c, &anchor, anchorBCS)
-	}}
-}
-
-func extendRequest(batch []chain.Extension) *request {
-	return &request{"extend", func(c *move.Codec) {
-		move.Vector(c, &batch, func(c *move.Codec, e *chain.Extension) {
-			c.Fixed(e.Object[:])
-			c.U32(&e.Epochs)
-		})
-	}}
-}
-
-func deleteRequest(objects []walrus.ObjectID) *request {
-	return &request{"delete", func(c *move.Codec) { move.Vector(c, &objects, objectBCS) }}
-}
-
 func faucetRequest(to chain.Address, walFrost, suiMist uint64) *request {
 	return &request{"faucet", func(c *move.Codec) {
 		c.Fixed(to[:])
@@ -62,63 +37,14 @@ func faucetRequest(to chain.Address, walFrost, suiMist uint64) *request {
 	}}
 }
 
-func transferRequest(to chain.Address, walFrost uint64) *request {
-	return &request{"transfer", func(c *move.Codec) {
-		c.Fixed(to[:])
-		c.U64(&walFrost)
+// systemRequest is a call that makes objects at genesis.
+func systemRequest(kind string) *request {
+	return &request{kind, func(c *move.Codec) {
+		var number uint64
+		c.U64(&number)
 	}}
 }
 
-// systemRequest is a call that the ledger makes by itself, once an epoch or at genesis.
-func systemRequest(kind string, n uint64) *request {
-	return &request{kind, func(c *move.Codec) { c.U64(&n) }}
-}
-
-func registrationBCS(c *move.Codec, r *chain.Registration) {
-	size := uint64(r.Size)
-	c.Fixed(r.Blob[:])
-	c.Fixed(r.Root[:])
-	c.U64(&size)
-	c.U32(&r.EpochsAhead)
-	c.Bool(&r.Deletable)
-	c.Fixed(r.Storage[:])
-	move.Vector(c, &r.Attributes, attributeBCS)
-}
-
-func certificationBCS(c *move.Codec, v *chain.Certification) {
-	c.Fixed(v.Object[:])
-	c.Fixed(v.Cert.Signature[:])
-	c.Bytes(&v.Cert.Bitmap)
-	c.Bytes(&v.Cert.Message)
-}
-
-func anchorBCS(c *move.Codec, a *chain.AnchorUpdate) {
-	c.Fixed(a.Object[:])
-	c.U64(&a.Version)
-	move.Vector(c, &a.Attributes, attributeBCS)
-}
-
-func attributeBCS(c *move.Codec, a *chain.Attribute) {
-	c.String(&a.Key)
-	c.String(&a.Value)
-}
-
-func objectBCS(c *move.Codec, id *walrus.ObjectID) { c.Fixed(id[:]) }
-
-// outcome is a chain.Outcome as it is stored.
-type outcome chain.Outcome
-
-// BCS is the layout.
-func (o *outcome) BCS(c *move.Codec) {
-	move.Vector(c, &o.Registered, registeredBCS)
-	move.Vector(c, &o.Certified, objectBCS)
-	move.Vector(c, &o.Extended, registeredBCS)
-	move.Vector(c, &o.Freed, objectBCS)
-	c.U64(&o.AnchorVersion)
-	c.U64(&o.CostFrost)
-}
-
-func registeredBCS(c *move.Codec, r *chain.Registered) {
-	c.Fixed(r.Object[:])
-	c.U32((*uint32)(&r.EndEpoch))
-}
+// noOutcome is an empty chain.Outcome in BCS: what the ledger keeps of a call
+// that is known by its ID alone.
+var noOutcome = make([]byte, 20)

@@ -23,6 +23,7 @@ func (n *Net) inners(ctx context.Context, q queryer) (*overlay.Tx, *move.SystemI
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	tx.PackageVersion = sys.Version
 	system, err := contract.SystemInner(tx, sys)
 	if err != nil {
 		return nil, nil, nil, err
@@ -57,10 +58,16 @@ func readCommittee(tx *overlay.Tx, system *move.SystemInner, staking *move.Staki
 	return c, nil
 }
 
-// State implements chain.Ledger.
-func (l *ledger) State(ctx context.Context) (*chain.State, error) {
-	n := l.net
+// State implements chain.Chronicle.
+func (n *Net) State(ctx context.Context) (*chain.State, error) {
+	at := n.changes.Load()
+	if known := n.known.Load(); known != nil && known.at == at {
+		s := known.state
+		s.Now, s.Committee = time.UnixMilli(int64(n.clock.timeMS())), n.Committee()
+		return &s, nil
+	}
 	var s *chain.State
+	settled := false
 	err := n.view(ctx, func(sqlTx *sql.Tx) error {
 		tx, system, staking, err := n.inners(ctx, sqlTx)
 		if err != nil {
@@ -82,6 +89,7 @@ func (l *ledger) State(ctx context.Context) (*chain.State, error) {
 		if staking.State.Kind != move.StateSync {
 			s.EpochStart = time.UnixMilli(int64(staking.State.TimeMS))
 		}
+		settled = staking.State.Kind != move.StateSync && s.Committee.Epoch == s.Epoch
 		if s.Committee.Epoch != s.Epoch {
 			s.Committee, err = readCommittee(tx, system, staking)
 		}
@@ -90,7 +98,16 @@ func (l *ledger) State(ctx context.Context) (*chain.State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
+	if settled {
+		n.known.Store(&knownState{*s, at})
+	}
 	return s, nil
+}
+
+// knownState is a state after a number of commits: each node asks for it with each blob.
+type knownState struct {
+	state chain.State
+	at    uint64
 }
 
 // loadCommittee remembers the committee of the current epoch.

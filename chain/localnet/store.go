@@ -21,8 +21,24 @@ import (
 var schema string
 
 // schemaVersion is the number of schema.sql, in the database's user_version.
-// Version 1 was the same without a log.
-const schemaVersion = 2
+// Version 1 had no log, version 2 no signed transactions, version 3 a table of attributes.
+const schemaVersion = 4
+
+// toSchema3 brings a database of version 1 or 2 up to version 3.
+const toSchema3 = `
+ALTER TABLE transactions ADD COLUMN bcs BLOB;
+ALTER TABLE transactions ADD COLUMN signatures BLOB;
+ALTER TABLE transactions ADD COLUMN effects BLOB;
+ALTER TABLE transactions ADD COLUMN details BLOB;
+ALTER TABLE events ADD COLUMN package BLOB;
+ALTER TABLE events ADD COLUMN module TEXT;
+CREATE INDEX events_by_tx ON events (tx);
+CREATE INDEX transactions_by_request ON transactions (request) WHERE length(outcome) > 0`
+
+// toSchema4 brings one of version 3 up to this one.
+const toSchema4 = `
+DROP TABLE attributes;
+PRAGMA user_version = 4`
 
 // Names of the files in Config.Dir.
 const (
@@ -77,7 +93,28 @@ func openStore(dir, driver string) (s *store, fresh bool, err error) {
 	if version > schemaVersion {
 		return s, false, fmt.Errorf("open %s: schema %d, this program knows %d: %w", path, version, schemaVersion, ErrSchema)
 	}
+	if version > 0 && version < schemaVersion {
+		if err := s.migrate(version); err != nil {
+			return s, false, fmt.Errorf("open %s: bring it from schema %d to %d: %w", path, version, schemaVersion, err)
+		}
+	}
 	return s, version == 0, nil
+}
+
+// migrate brings the database from an older schema up to that of this program, in one transaction.
+func (s *store) migrate(version int) error {
+	steps := toSchema4
+	if version < 3 {
+		steps = toSchema3 + ";" + toSchema4
+	}
+	tx, err := s.writer.Begin()
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(steps); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
 }
 
 // dsn opens the database so that a commit is safe against kill -9. What a power

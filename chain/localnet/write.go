@@ -16,6 +16,60 @@ type record struct {
 	request [32]byte
 	outcome []byte
 	timeMS  uint64
+	program *program // nil for what was not signed
+}
+
+// program is what is kept of a signed transaction besides what it changed.
+type program struct {
+	bcs        []byte // TransactionData
+	signatures [][]byte
+	effects    []byte   // BCS
+	details    []byte   // BCS
+	origins    []origin // of the events
+}
+
+// origin is where an event came from.
+type origin struct {
+	pkg    move.ID
+	module string
+}
+
+// BCS is the layout.
+func (p *program) BCS(c *move.Codec) {
+	c.Bytes(&p.bcs)
+	move.Vector(c, &p.signatures, (*move.Codec).Bytes)
+	c.Bytes(&p.effects)
+	c.Bytes(&p.details)
+	move.Vector(c, &p.origins, func(c *move.Codec, o *origin) {
+		c.ID(&o.pkg)
+		c.String(&o.module)
+	})
+}
+
+// signatureList is signatures as they are stored.
+type signatureList [][]byte
+
+// BCS is the layout.
+func (s *signatureList) BCS(c *move.Codec) { move.Vector(c, (*[][]byte)(s), (*move.Codec).Bytes) }
+
+// columns returns what stands of a program in the table of transactions.
+func (p *program) columns() ([]any, error) {
+	if p == nil {
+		return []any{nil, nil, nil, nil}, nil
+	}
+	signatures, err := move.Marshal((*signatureList)(&p.signatures))
+	return []any{p.bcs, signatures, p.effects, p.details}, err
+}
+
+// origin returns the columns of the event with a number.
+func (p *program) origin(i int) (pkg, module any, err error) {
+	if p == nil {
+		return nil, nil, nil
+	}
+	if i >= len(p.origins) {
+		return nil, nil, fmt.Errorf("event %d of %d: %w", i, len(p.origins), ErrDamaged)
+	}
+	return p.origins[i].pkg[:], p.origins[i].module, nil
 }
 
 // writer writes into one SQL transaction.
@@ -26,36 +80,47 @@ type writer struct {
 }
 
 // commit writes everything that a ledger transaction did. The caller commits.
-func (w *writer) commit(ctx context.Context, r record, result *overlay.Result) error {
-	row, err := w.tx.ExecContext(ctx, `INSERT INTO transactions (digest, sender, request, outcome, time_ms) VALUES (?, ?, ?, ?, ?)`,
-		r.digest[:], r.sender[:], r.request[:], r.outcome, int64(r.timeMS))
+// It returns the number of the transaction.
+func (w *writer) commit(ctx context.Context, r record, result *overlay.Result) (uint64, error) {
+	kept, err := r.program.columns()
 	if err != nil {
-		return err
+		return 0, err
+	}
+	row, err := w.tx.ExecContext(ctx, `INSERT INTO transactions
+		(digest, sender, request, outcome, time_ms, bcs, signatures, effects, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		append([]any{r.digest[:], r.sender[:], r.request[:], notNull(r.outcome), int64(r.timeMS)}, kept...)...)
+	if err != nil {
+		return 0, err
 	}
 	seq, err := row.LastInsertId()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for i := range result.Changes {
 		if err := w.change(ctx, &result.Changes[i]); err != nil {
-			return fmt.Errorf("write object %s: %w", result.Changes[i].ID, err)
+			return 0, fmt.Errorf("write object %s: %w", result.Changes[i].ID, err)
 		}
 	}
-	for _, e := range result.Events {
+	for i, e := range result.Events {
 		tag, err := w.typeNumber(ctx, e.Type)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if _, err := w.tx.ExecContext(ctx, `INSERT INTO events (tx, type, bcs) VALUES (?, ?, ?)`, seq, tag, e.BCS); err != nil {
-			return err
+		pkg, module, err := r.program.origin(i)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := w.tx.ExecContext(ctx, `INSERT INTO events (tx, type, bcs, package, module) VALUES (?, ?, ?, ?, ?)`,
+			seq, tag, e.BCS, pkg, module); err != nil {
+			return 0, err
 		}
 	}
-	return setMeta(ctx, w.tx, metaClock, uint64Bytes(r.timeMS))
+	return uint64(seq), setMeta(ctx, w.tx, metaClock, uint64Bytes(r.timeMS))
 }
 
 func (w *writer) change(ctx context.Context, c *overlay.Change) error {
-	if err := w.attributes(ctx, c); err != nil {
-		return err
+	if c.Operation == overlay.Vanished {
+		return nil // it was never there by itself
 	}
 	if c.Object == nil {
 		_, err := w.tx.ExecContext(ctx, `DELETE FROM objects WHERE id = ?`, c.ID[:])
@@ -91,35 +156,6 @@ func (w *writer) change(ctx context.Context, c *overlay.Change) error {
 	return err
 }
 
-// attributes keeps the table of attributes in step with the fields that hold them.
-func (w *writer) attributes(ctx context.Context, c *overlay.Change) error {
-	now := c.Object
-	if now == nil {
-		now = c.Before
-	}
-	if !now.Type.Equal(w.types.MetadataField()) {
-		return nil
-	}
-	object := now.Owner.Address[:]
-	if _, err := w.tx.ExecContext(ctx, `DELETE FROM attributes WHERE object = ?`, object); err != nil || c.Object == nil {
-		return err
-	}
-	field, ok := c.Value.(*move.Field)
-	if !ok {
-		return fmt.Errorf("attributes: %w", overlay.ErrType)
-	}
-	metadata, ok := field.Value.(*move.Metadata)
-	if !ok {
-		return fmt.Errorf("attributes: %w", overlay.ErrType)
-	}
-	for _, pair := range metadata.Pairs {
-		if _, err := w.tx.ExecContext(ctx, `INSERT INTO attributes (object, key) VALUES (?, ?)`, object, pair.Key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // typeNumber returns the number of a type, a new one if need be.
 func (w *writer) typeNumber(ctx context.Context, tag move.StructTag) (int64, error) {
 	id, err := w.typeID(ctx, w.tx, tag)
@@ -131,4 +167,12 @@ func (w *writer) typeNumber(ctx context.Context, tag move.StructTag) (int64, err
 		return 0, err
 	}
 	return row.LastInsertId()
+}
+
+// notNull makes of nil a value that SQLite does not take for null.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }

@@ -68,6 +68,9 @@ func (v *SharedBlob) BCS(c *Codec) {
 	c.U64(&v.Funds)
 }
 
+// ObjectID returns the ID of the object.
+func (v *SharedBlob) ObjectID() ID { return v.ID }
+
 // StoragePool is storage that many blobs share; its state hangs below it in a field keyed by Version.
 type StoragePool struct {
 	ID      ID
@@ -79,6 +82,9 @@ func (v *StoragePool) BCS(c *Codec) {
 	c.ID(&v.ID)
 	c.U64(&v.Version)
 }
+
+// ObjectID returns the ID of the object.
+func (v *StoragePool) ObjectID() ID { return v.ID }
 
 // StoragePoolInner is storage_pool::StoragePoolInnerV1.
 type StoragePoolInner struct {
@@ -119,3 +125,6 @@ func (v *PooledBlob) BCS(c *Codec) {
 	c.ID(&v.Pool)
 	c.Bool(&v.Deletable)
 }
+
+// ObjectID returns the ID of the object.
+func (v *PooledBlob) ObjectID() ID { return v.ID }

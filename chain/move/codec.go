@@ -101,6 +101,21 @@ func (c *Codec) next(n int) []byte {
 	return b
 }
 
+// Reading reports whether c reads, not writes.
+func (c *Codec) Reading() bool { return c.reading }
+
+// Err returns the first error.
+func (c *Codec) Err() error { return c.err }
+
+// Rest is all bytes that are left: what nobody needs to know.
+func (c *Codec) Rest(v *[]byte) {
+	if !c.reading {
+		c.buf = append(c.buf, *v...)
+	} else {
+		*v = append([]byte(nil), c.next(len(c.buf)-c.off)...)
+	}
+}
+
 // Fixed is len(b) bytes without a length.
 func (c *Codec) Fixed(b []byte) {
 	if !c.reading {

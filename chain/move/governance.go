@@ -14,6 +14,24 @@ func (v *UpgradeManager) BCS(c *Codec) {
 	v.Proposals.BCS(c)
 }
 
+// ObjectID returns the ID of the object.
+func (v *UpgradeManager) ObjectID() ID { return v.ID }
+
+// EmergencyUpgradeCap is upgrade::EmergencyUpgradeCap, the right to upgrade without votes.
+type EmergencyUpgradeCap struct {
+	ID      ID
+	Manager ID
+}
+
+// BCS is the layout.
+func (v *EmergencyUpgradeCap) BCS(c *Codec) {
+	c.ID(&v.ID)
+	c.ID(&v.Manager)
+}
+
+// ObjectID returns the ID of the capability.
+func (v *EmergencyUpgradeCap) ObjectID() ID { return v.ID }
+
 // UpgradeCap is 0x2::package::UpgradeCap.
 type UpgradeCap struct {
 	ID      ID
@@ -29,6 +47,9 @@ func (v *UpgradeCap) BCS(c *Codec) {
 	c.U64(&v.Version)
 	c.U8(&v.Policy)
 }
+
+// ObjectID returns the ID of the capability.
+func (v *UpgradeCap) ObjectID() ID { return v.ID }
 
 // UpgradeProposal is a package that nodes vote for.
 type UpgradeProposal struct {
@@ -59,6 +80,9 @@ func (v *SlashingManager) BCS(c *Codec) {
 	c.ID(&v.ID)
 	v.Candidates.BCS(c)
 }
+
+// ObjectID returns the ID of the object.
+func (v *SlashingManager) ObjectID() ID { return v.ID }
 
 // SlashingProposal is a node whose commission other nodes vote to burn.
 type SlashingProposal struct {
@@ -95,3 +119,6 @@ func (v *Exchange) BCS(c *Codec) {
 	c.U64(&v.RateSUI)
 	c.ID(&v.Admin)
 }
+
+// ObjectID returns the ID of the object.
+func (v *Exchange) ObjectID() ID { return v.ID }

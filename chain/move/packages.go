@@ -6,6 +6,10 @@ package move
 type Packages struct {
 	Walrus Address
 	WAL    Address
+	// Packages that a network may have beside these; zero where it has none.
+	Exchange      Address // wal_exchange
+	Subsidies     Address // walrus_subsidies
+	BuyersPackage Address // subsidies, the older ones
 }
 
 // Type returns a struct type of the Walrus package.
@@ -77,11 +81,17 @@ func (p *Packages) MetadataField() StructTag {
 func (p *Packages) HasStore(t StructTag) bool {
 	switch t.Address {
 	case Framework:
-		return t.Module == "coin"
+		return t.Module == "coin" || t.Module == "package"
+	case p.Exchange, p.BuyersPackage: // the objects of these modules all have it
+		return t.Address != Address{}
+	case p.Subsidies:
+		return t.Address != Address{} && t.Name == "AdminCap"
 	case p.Walrus:
 		switch t.Module {
-		case "blob", "storage_resource", "storage_pool", "staking_pool", "staked_wal", "storage_node":
+		case "blob", "shared_blob", "storage_resource", "storage_pool", "staking_pool", "staked_wal", "storage_node":
 			return true
+		case "upgrade":
+			return t.Name == "EmergencyUpgradeCap"
 		}
 	}
 	return false

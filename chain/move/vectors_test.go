@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"testing"
 
+	"golang.org/x/crypto/blake2b"
+
 	"github.com/walfs/walfs/chain/move"
 )
 
@@ -17,9 +19,11 @@ import (
 type vectors struct {
 	Keys   []struct{ Address string }
 	BlobID struct {
-		RootHashHex string `json:"root_hash_hex"`
-		BlobIDHex   string `json:"blob_id_hex"`
-		BlobIDU256  string `json:"blob_id_u256"`
+		RootHashHex  string `json:"root_hash_hex"`
+		RootHashU256 string `json:"root_hash_u256"`
+		PreimageHex  string `json:"preimage_hex"`
+		BlobIDHex    string `json:"blob_id_hex"`
+		BlobIDU256   string `json:"blob_id_u256"`
 	} `json:"blob_id"`
 	BLS struct {
 		Nodes []struct {
@@ -35,6 +39,9 @@ type vectors struct {
 		Digest     string
 		SignedHash string   `json:"signed_hash"`
 		CreatedIDs []string `json:"created_ids"`
+		Inputs     []inputVector
+		Commands   []commandVector
+		Expiration struct{ Epoch json.RawMessage }
 	}
 	Objects []struct {
 		Name, Type  string
@@ -435,6 +442,12 @@ func TestBlobID(t *testing.T) {
 	got := move.BlobID(move.U256(unhex(t, v.RootHashHex)), 1, 1_000_000)
 	if hex.EncodeToString(got[:]) != v.BlobIDHex {
 		t.Errorf("got %x, want %s", got, v.BlobIDHex)
+	}
+	if hashed := blake2b.Sum256(unhex(t, v.PreimageHex)); hex.EncodeToString(hashed[:]) != v.BlobIDHex {
+		t.Errorf("hash of %s: got %x, want %s", v.PreimageHex, hashed, v.BlobIDHex)
+	}
+	if root := move.U256(unhex(t, v.RootHashHex)); root.String() != v.RootHashU256 {
+		t.Errorf("root as a number: got %s, want %s", root, v.RootHashU256)
 	}
 	if got.String() != v.BlobIDU256 {
 		t.Errorf("as a number: got %s, want %s", got, v.BlobIDU256)

@@ -55,32 +55,73 @@ certified on a ledger, and can be read back even when many nodes are down.
 
 walfs mount DIR is all it takes: without a drive it makes one, with nodes and ledger
 in this process. fsync returns when data is staged, safe on this machine; walfs sync
-when it is certified, so that a fresh machine with the keys gets it back.`
+when it is certified, so that a fresh machine with the keys gets it back.
+
+  walfs mount ~/Walrus &   use the folder as any other; Ctrl-C or walfs umount ends it
+  walfs status             what is safe, and what is under way
+  walfs sync               wait until all of it is certified
+  walfs key export         keep the keys in another place: without them nobody reads the drive`
 
 func newRootCommand(a *app) *cobra.Command {
+	version := false
 	root := &cobra.Command{
-		Use:               "walfs",
-		Short:             "A drive on Walrus storage nodes",
-		Long:              longHelp,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              cobra.NoArgs,
-		RunE:              needSubcommand,
+		Use:           "walfs",
+		Short:         "A drive on Walrus storage nodes",
+		Long:          longHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if version {
+				return a.version()
+			}
+			return needSubcommand(cmd, args)
+		},
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodes + "\n")
+	root.Flags().BoolVar(&version, "version", false, "print the version, as walfs version does")
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.homeFlag, "home", "", "state `DIR` of the drive (default: $WALFS_HOME, else ~/.local/share/walfs)")
 	flags.BoolVar(&a.json, "json", false, "print one JSON object per line")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	flags.CountVarP(&a.verbose, "verbose", "v", "say more: -v state changes, -vv every operation, with names")
 	a.unlock.flags(flags)
-	root.AddCommand(newInitCommand(a), newMountCommand(a), newUmountCommand(a), newStatusCommand(a), newSyncCommand(a),
-		newStatCommand(a), newListCommand(a), newGetCommand(a), newPutCommand(a), newTrashCommand(a), newCostCommand(a), newRestoreCommand(a), newTakeoverCommand(a), newCollectCommand(a), newUsageCommand(a), newNodeCommand(a), newKeyCommand(a), newDoctorCommand(a), newCheckCommand(a), newCacheCommand(a), newLocalnetCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
+	group := func(id, title string, commands ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: id, Title: title})
+		for _, cmd := range commands {
+			cmd.GroupID = id
+			root.AddCommand(cmd)
+		}
+	}
+	group("use", "Using a drive:", newMountCommand(a), newUmountCommand(a), newStatusCommand(a), newSyncCommand(a), newListCommand(a),
+		newStatCommand(a), newGetCommand(a), newPutCommand(a), newTrashCommand(a), newUsageCommand(a), newCostCommand(a))
+	group("care", "Looking after it:", newDoctorCommand(a), newCheckCommand(a), newNodeCommand(a), newCollectCommand(a), newCacheCommand(a))
+	group("money", "Money and votes:", newWalletCommand(a), newStakeCommand(a), newGovernCommand(a))
+	group("keep", "Keys, and other machines:", newInitCommand(a), newKeyCommand(a), newRestoreCommand(a), newTakeoverCommand(a))
+	group("more", "Drills and tools:", newLocalnetCommand(a), newBlobCommand(a), newCompletionCommand(a), newManCommand(a), newVersionCommand(a))
+	root.SetHelpCommandGroupID("more")
+	root.InitDefaultHelpCmd()
+	refuseUnknownHelp(root)
+	a.completeAll(root)
 	exclusive(root, "passphrase-file", "passphrase-fd", "passphrase-command")
 	return root
+}
+
+// refuseUnknownHelp makes help NAME fail for what there is no help about.
+func refuseUnknownHelp(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return fmt.Errorf("there is no command %q", strings.Join(args, " "))
+				}
+				return nil
+			}
+		}
+	}
 }
 
 // execute runs the command that args name and returns its exit code.
@@ -148,7 +189,7 @@ func needSubcommand(cmd *cobra.Command, _ []string) error {
 func arguments(least int, names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > len(names) {
-			return fmt.Errorf("got %d arguments, want %s", len(args), describe(least, names))
+			return fmt.Errorf("got %s, want %s", ui.Plural(len(args), "argument", "arguments"), describe(least, names))
 		}
 		return nil
 	}

@@ -14,10 +14,11 @@ import (
 	"github.com/walfs/walfs/cmd/internal/ui"
 )
 
-// newBlobCommand groups what can be done with blobs in files, without a drive.
+// newBlobCommand groups what can be done with blobs as such.
 func newBlobCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "blob", Short: "Encode, decode and name blobs in files", Args: cobra.NoArgs, RunE: needSubcommand}
-	cmd.AddCommand(newBlobEncodeCommand(a), newBlobDecodeCommand(a), newBlobIDCommand(a))
+	cmd := &cobra.Command{Use: "blob", Short: "The wallet's blobs, blobs of the network, and blobs in files", Args: cobra.NoArgs, RunE: needSubcommand}
+	cmd.AddCommand(newBlobListCommand(a), newBlobPutCommand(a), newBlobGetCommand(a), newBlobExtendCommand(a), newBlobDeleteCommand(a), newBlobBurnCommand(a),
+		newBlobTransferCommand(a), newBlobAttributesCommand(a), newStorageCommand(a), newBlobEncodeCommand(a), newBlobDecodeCommand(a), newBlobIDCommand(a))
 	return cmd
 }
 

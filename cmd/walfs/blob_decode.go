@@ -26,8 +26,8 @@ func newBlobDecodeCommand(a *app) *cobra.Command {
 		},
 	}
 	shardsFlag(cmd, &shards)
-	cmd.Flags().StringVar(&metadata, "metadata", "", "file with the BCS form of the metadata")
-	cmd.Flags().StringVar(&out, "out", "", "file to write the blob to")
+	cmd.Flags().StringVar(&metadata, "metadata", "", "`FILE` with the BCS form of the metadata")
+	cmd.Flags().StringVar(&out, "out", "", "`FILE` to write the blob to")
 	for _, name := range []string{"metadata", "out"} {
 		_ = cmd.MarkFlagRequired(name) // fails only for a flag that is not there
 	}

@@ -33,6 +33,7 @@ func newCacheCommand(a *app) *cobra.Command {
 			})
 		},
 	})
+	cmd.AddCommand(newPinCommand(a, true), newPinCommand(a, false), newEvictCommand(a))
 	return cmd
 }
 
@@ -41,7 +42,7 @@ func (d *drive) answerCacheClear(ctx context.Context, _ nothing, _ func(any) err
 	if err := d.cache.Clear(); err != nil {
 		return c, err
 	}
-	freed, err := d.copies.Evict(ctx, math.MaxInt64)
+	freed, err := d.copies.Load().Evict(ctx, math.MaxInt64)
 	c.CopiesBytes = freed
 	return c, err
 }

@@ -23,6 +23,8 @@ const (
 	opNodeReplace = "node.replace"
 	opNodeScrub   = "node.scrub"
 	opCacheClear  = "cache.clear"
+	opPin         = "cache.pin"
+	opEvict       = "cache.evict"
 	opIndexCheck  = "index.check"
 	opPrices      = "prices"
 	opTrashList   = "trash.list"
@@ -33,6 +35,11 @@ const (
 	opUsage       = "du"
 	opAdvance     = "localnet.advance-epoch"
 	opFaucet      = "localnet.faucet"
+	opBlobRead    = "blob.read"
+	opLedger      = "ledger"
+	opEstate      = "estate"
+	opBlobPut     = "blob.put"
+	opBlobPart    = "blob.part"
 	opUmount      = "umount"
 )
 
@@ -49,6 +56,8 @@ func (d *drive) calls() map[string]control.Handler {
 		opNodeReplace: answer(d.answerNodeReplace),
 		opNodeScrub:   answer(d.answerNodeScrub),
 		opCacheClear:  answer(d.answerCacheClear),
+		opPin:         answer(d.answerPin),
+		opEvict:       answer(d.answerEvict),
 		opIndexCheck:  answer(d.answerIndexCheck),
 		opPrices:      answer(d.answerPrices),
 		opTrashList:   answer(d.answerTrashList),
@@ -59,6 +68,11 @@ func (d *drive) calls() map[string]control.Handler {
 		opUsage:       answer(d.answerUsage),
 		opAdvance:     answer(d.answerAdvance),
 		opFaucet:      answer(d.answerFaucet),
+		opBlobRead:    answer(d.answerBlobRead),
+		opLedger:      answer(d.answerLedger),
+		opEstate:      answer(d.answerEstate),
+		opBlobPut:     answer(d.answerBlobPut),
+		opBlobPart:    answer(d.answerBlobPart),
 	}
 }
 
@@ -97,8 +111,12 @@ type line struct {
 }
 
 // reach opens the drive's line. With work set, a drive that is opened here also commits.
-func (a *app) reach(ctx context.Context, h home, work bool) (*line, error) {
-	if err := a.checkHome(h); err != nil {
+func (a *app) reach(ctx context.Context, work bool) (*line, error) {
+	h, err := a.home()
+	if err == nil {
+		err = a.checkHome(h)
+	}
+	if err != nil {
 		return nil, err
 	}
 	client, err := control.Dial(ctx, h.dir)
@@ -108,7 +126,7 @@ func (a *app) reach(ctx context.Context, h home, work bool) (*line, error) {
 	if !errors.Is(err, control.ErrNotRunning) {
 		return nil, err
 	}
-	d, err := a.openDrive(ctx, h, a.Logger())
+	d, err := a.openDrive(ctx, h, a.logTo(h))
 	if err != nil {
 		return nil, err
 	}
@@ -181,15 +199,15 @@ func (a *app) ask(ctx context.Context, op string, args, result any) error {
 	if err != nil {
 		return err
 	}
-	err = a.askOnce(ctx, h, op, args, result)
+	err = a.askOnce(ctx, op, args, result)
 	if errors.Is(err, control.ErrLost) && waitUnlocked(ctx, h) == nil { // it was being killed
-		return a.askOnce(ctx, h, op, args, result)
+		return a.askOnce(ctx, op, args, result)
 	}
 	return err
 }
 
-func (a *app) askOnce(ctx context.Context, h home, op string, args, result any) (err error) {
-	l, err := a.reach(ctx, h, false)
+func (a *app) askOnce(ctx context.Context, op string, args, result any) (err error) {
+	l, err := a.reach(ctx, false)
 	if err != nil {
 		return err
 	}

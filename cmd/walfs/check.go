@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/walfs/walfs/cmd/internal/control"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/check"
+	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/index"
 )
 
@@ -59,7 +61,7 @@ func newCheckCommand(a *app) *cobra.Command {
 			"guessing; it never removes the only copy of anything, and says what it does. An index that is too\n" +
 			"damaged to be opened is made anew from the network, or from a local copy when there is no\n" +
 			"network; what is staged is kept. It exits with 3 when damage remains or something could not be\n" +
-			"looked at.",
+			"looked at, and with 13 when too few nodes are up to read content.",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			return a.check(cmd.Context(), args, rebuild, paths)
@@ -129,7 +131,7 @@ func (a *app) reachWhole(ctx context.Context, h home, repair, rebuild bool, s *s
 // openRecovered opens the drive here, brings it to where it was left, and, when work is set,
 // lets it do what a mounted drive does.
 func (a *app) openRecovered(ctx context.Context, h home, work bool) (*line, error) {
-	d, err := a.openDrive(ctx, h, a.Logger())
+	d, err := a.openDrive(ctx, h, a.logTo(h))
 	if err != nil {
 		return nil, err
 	}
@@ -217,9 +219,9 @@ func (s *showing) verdict() error {
 	case err != nil:
 		return err
 	case c.Damaged > 0:
-		return ui.Errorf(ui.Partial, "damage remains: %d findings", c.Damaged)
+		return ui.Errorf(ui.Partial, "damage remains: %s", ui.Plural(c.Damaged, "finding", "findings"))
 	case c.Unknown > 0:
-		return ui.Errorf(ui.Partial, "%d parts could not be looked at", c.Unknown)
+		return ui.Errorf(ui.Partial, "%s not be looked at", ui.Plural(c.Unknown, "part could", "parts could"))
 	}
 	return nil
 }
@@ -243,8 +245,13 @@ func (d *drive) answerCheck(ctx context.Context, args checkArgs, emit func(any) 
 		return emit(checkEvent{Finding: &f})
 	}
 	if d.found.Shelved > 0 && opt.Files == nil {
-		f := check.Finding{Part: "staging", Kind: check.Repaired, What: fmt.Sprintf("local content of %d files that the index did not know when the drive was opened", d.found.Shelved), Done: "moved to " + d.staging.Lost()}
+		f := check.Finding{Part: "staging", Kind: check.Repaired, What: "local content of " + ui.Plural(d.found.Shelved, "file", "files") + " that the index did not know when the drive was opened", Done: "moved to " + d.staging.Lost()}
 		if err := tell(f); err != nil {
+			return done, err
+		}
+	}
+	if args.ReadData && args.Repair {
+		if err := d.findAgain(ctx, tell); err != nil {
 			return done, err
 		}
 	}
@@ -256,7 +263,24 @@ func (d *drive) answerCheck(ctx context.Context, args checkArgs, emit func(any) 
 		Index: d.index, Staging: d.staging, Cache: d.cache, Blobs: blobs, Nodes: d.net.Up, Keys: d.keys.ring,
 		Ledger: d.ledger, Wake: d.committer.Wake, Log: d.log,
 	}, opt, tell)
+	if errors.Is(err, check.ErrTooFewNodes) {
+		return done, ui.Errorf(ui.TooFewNodes, "%w", err).WithHint("%s: walfs node start NAME takes one up", downText(d.nodes()))
+	}
 	return done, err
+}
+
+// downText names the nodes that are down.
+func downText(all []nodeStatus) string {
+	var names []string
+	for _, n := range all {
+		if n.State != "up" {
+			names = append(names, n.Name)
+		}
+	}
+	if len(names) == 1 {
+		return names[0] + " is down"
+	}
+	return strings.Join(names, ", ") + " are down"
 }
 
 // filesBelow appends the regular files at or below a path, each once.
@@ -292,4 +316,42 @@ func (d *drive) filesBelow(ctx context.Context, path []byte, list []index.Ino) (
 		}
 	}
 	return list, nil
+}
+
+// findAgain tells of what was lost and can be read again, and makes good what the nodes have lost.
+func (d *drive) findAgain(ctx context.Context, tell func(check.Finding) error) error {
+	_, before, err := keep.LostFiles(ctx, d.index)
+	if err != nil {
+		return err
+	}
+	looked, err := d.watch.Look(ctx)
+	if ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		return tell(check.Finding{Part: "content", Kind: check.Unknown, What: err.Error()})
+	}
+	_, after, err := keep.LostFiles(ctx, d.index)
+	if err != nil {
+		return err
+	}
+	if looked.Found > 0 {
+		err = tell(check.Finding{Part: "content", Kind: check.Repaired, What: fmt.Sprintf("%d files were lost, %d are", before, after), Done: "they can be read again"})
+	}
+	if err == nil && looked.Snapshot {
+		err = tell(check.Finding{Part: "index", Kind: check.Repaired, What: "a restore would have read a segment that the nodes have lost", Done: "a full snapshot stands in for it"})
+	}
+	return err
+}
+
+// restage stores files anew, as far as local copies prove what the nodes have lost.
+func (d *drive) restage(ctx context.Context, blobs *blobstore.Client, files []index.Ino) error {
+	cfg := check.Config{
+		Index: d.index, Staging: d.staging, Cache: d.cache, Blobs: blobs, Nodes: d.net.Up, Keys: d.keys.ring,
+		Ledger: d.ledger, Wake: d.committer.Wake, Log: d.log,
+	}
+	return check.Run(ctx, cfg, check.Options{Files: files, Repair: true}, func(f check.Finding) error {
+		d.log.Info("what the nodes have lost", "op", "watch", "kind", f.Kind, "err", f.What, "done", f.Done)
+		return nil
+	})
 }

@@ -20,25 +20,32 @@ import (
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/keep"
+	"github.com/walfs/walfs/index"
 )
 
 // config is the settings of a drive: those of config.toml, over which go WALFS_*
 // variables and then flags. A zero field leaves the choice to the default.
 type config struct {
-	Network      string   `toml:"network,omitempty"`         // folder of the embedded network; default <home>/network
-	Nodes        int      `toml:"nodes,omitempty"`           // when the network is made
-	Shards       int      `toml:"shards,omitempty"`          // when the network is made
-	NodeDirs     []string `toml:"node_dirs,omitempty"`       // disks to deal the nodes to
-	Identity     string   `toml:"identity,omitempty"`        // age identity that opens the keys; default identity.txt
-	Cache        string   `toml:"cache,omitempty"`           // folder of the sliver cache
-	CacheBudget  byteSize `toml:"cache_budget,omitempty"`    // for slivers and clean copies together
-	Memory       byteSize `toml:"memory_limit,omitempty"`    // soft limit of the mount process
-	ReadTimeout  span     `toml:"read_timeout,omitempty"`    // after which a read is EIO
-	FsyncTimeout span     `toml:"fsync_timeout,omitempty"`   // of -o fsync=certified, while nothing is certified
-	Retention    *span    `toml:"trash_retention,omitempty"` // of deleted files; 0: none is kept
-	Grace        span     `toml:"gc_grace,omitempty"`        // between condemned and deleted; default 7 days
-	ScrubEvery   span     `toml:"scrub_every,omitempty"`     // from one scrub of a node to the next; negative: never
-	ScrubRate    byteSize `toml:"scrub_rate,omitempty"`      // bytes that a scrub reads in a second
+	Network      string    `toml:"network,omitempty"`            // folder of the embedded network; default <home>/network
+	Nodes        int       `toml:"nodes,omitempty"`              // when the network is made
+	Shards       int       `toml:"shards,omitempty"`             // when the network is made
+	NodeDirs     []string  `toml:"node_dirs,omitempty"`          // disks to deal the nodes to
+	Identity     string    `toml:"identity,omitempty"`           // age identity that opens the keys; default identity.txt
+	Cache        string    `toml:"cache,omitempty"`              // folder of the sliver cache
+	CacheBudget  byteSize  `toml:"cache_budget,omitempty"`       // for slivers and clean copies together
+	MinFree      *share    `toml:"cache_min_free,omitempty"`     // of the cache's disk, which slivers and clean copies leave free
+	StagingLimit byteSize  `toml:"staging_limit,omitempty"`      // for what is not certified yet; 0: as the disks have room
+	Quota        byteSize  `toml:"quota,omitempty"`              // for the lengths of all files; 0: none
+	Readahead    byteSize  `toml:"readahead,omitempty"`          // memory for what all readers together are read ahead of
+	Readers      readers   `toml:"background_readers,omitempty"` // what indexers and thumbnailers may fetch: slow, allow or deny
+	Memory       byteSize  `toml:"memory_limit,omitempty"`       // soft limit of the mount process
+	ReadTimeout  span      `toml:"read_timeout,omitempty"`       // after which a read is EIO
+	FsyncTimeout span      `toml:"fsync_timeout,omitempty"`      // of -o fsync=certified, while nothing is certified
+	Retention    *span     `toml:"trash_retention,omitempty"`    // of deleted files; 0: none is kept
+	Grace        span      `toml:"gc_grace,omitempty"`           // between condemned and deleted; default 7 days
+	Ignore       *patterns `toml:"ignore,omitempty"`             // names of files that stay on this machine; default defaultIgnore
+	ScrubEvery   span      `toml:"scrub_every,omitempty"`        // from one scrub of a node to the next; negative: never
+	ScrubRate    byteSize  `toml:"scrub_rate,omitempty"`         // bytes that a scrub reads in a second
 }
 
 // byteSize is a size in bytes, "512MiB" or "20GB" in text.
@@ -59,30 +66,12 @@ func (b *byteSize) Set(text string) error { return b.UnmarshalText([]byte(text))
 
 func (b *byteSize) Type() string { return "SIZE" }
 
-// span is a duration, "30s" or "7d" in text.
-type span time.Duration
-
-// UnmarshalText reads the text form.
-func (s *span) UnmarshalText(text []byte) error {
-	days, whole := strings.CutSuffix(string(text), "d")
-	if n, err := strconv.ParseUint(days, 10, 16); whole && err == nil {
-		*s = span(time.Duration(n) * 24 * time.Hour)
-		return nil
+func (b *byteSize) String() string {
+	if *b == 0 {
+		return ""
 	}
-	d, err := time.ParseDuration(string(text))
-	*s = span(d)
-	return err
+	return ui.Size(int64(*b))
 }
-
-// Set reads the text form from a flag.
-func (s *span) Set(text string) error { return s.UnmarshalText([]byte(text)) }
-
-func (s *span) Type() string { return "TIME" }
-
-func (s *span) String() string { return time.Duration(*s).String() }
-
-// MarshalText writes the text form.
-func (s span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
 
 // loadConfig reads config.toml and the environment. An unknown key is refused by name.
 func loadConfig(h home, getenv func(string) string) (config, error) {
@@ -136,6 +125,11 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_IDENTITY", func(s string) error { c.Identity = s; return nil })
 	set("WALFS_CACHE", func(s string) error { c.Cache = s; return nil })
 	set("WALFS_CACHE_BUDGET", c.CacheBudget.Set)
+	set("WALFS_CACHE_MIN_FREE", func(s string) error { c.MinFree = new(share); return c.MinFree.Set(s) })
+	set("WALFS_STAGING_LIMIT", c.StagingLimit.Set)
+	set("WALFS_QUOTA", c.Quota.Set)
+	set("WALFS_READAHEAD", c.Readahead.Set)
+	set("WALFS_BACKGROUND_READERS", c.Readers.Set)
 	set("WALFS_MEMORY_LIMIT", c.Memory.Set)
 	set("WALFS_NODES", func(s string) (bad error) { c.Nodes, bad = strconv.Atoi(s); return bad })
 	set("WALFS_SHARDS", func(s string) (bad error) { c.Shards, bad = strconv.Atoi(s); return bad })
@@ -143,6 +137,7 @@ func (c *config) environment(getenv func(string) string) error {
 	set("WALFS_FSYNC_TIMEOUT", c.FsyncTimeout.Set)
 	set("WALFS_TRASH_RETENTION", func(s string) error { c.Retention = new(span); return c.Retention.Set(s) })
 	set("WALFS_GC_GRACE", c.Grace.Set)
+	set("WALFS_IGNORE", func(s string) error { c.Ignore = new(patterns(filepath.SplitList(s))); return nil })
 	set("WALFS_SCRUB_EVERY", c.ScrubEvery.Set)
 	set("WALFS_SCRUB_RATE", c.ScrubRate.Set)
 	return err
@@ -158,6 +153,15 @@ func (c *config) check(h home) error {
 	}
 	if c.Retention != nil && *c.Retention < 0 {
 		return usagef("%s: trash_retention cannot be negative", h.config())
+	}
+	if err := c.checkRoom(h); err != nil {
+		return err
+	}
+	for _, pattern := range c.ignored() {
+		if err := index.CheckPattern(pattern); err != nil {
+			return ui.Errorf(ui.Usage, "%s: ignore: %w", h.config(), err).
+				WithHint("patterns are for names, such as *.tmp; there are none for folders or paths")
+		}
 	}
 	for _, dir := range []*string{&c.Network, &c.Cache, &c.Identity} {
 		if *dir != "" && !filepath.IsAbs(*dir) {
@@ -246,7 +250,7 @@ func (c *config) openNetwork(ctx context.Context, h home, k keys, log *slog.Logg
 // makeNetwork opens the embedded network, and makes it the first time.
 func (c *config) makeNetwork(ctx context.Context, h home, k keys, log *slog.Logger) (*embedded.Network, error) {
 	return embedded.Open(ctx, embedded.Config{
-		Dir: c.networkFolder(h), Nodes: c.Nodes, Shards: c.Shards, NodeDirs: c.NodeDirs, Keys: k.ring, Files: h.kept, Log: log,
+		Dir: c.networkFolder(h), Nodes: c.Nodes, Shards: c.Shards, NodeDirs: c.NodeDirs, Keys: k.ring, Files: h.kept, Mine: c.mine(h), Stage: failpoint(), Log: log,
 	})
 }
 

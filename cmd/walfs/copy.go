@@ -44,7 +44,7 @@ func (c *copier) run(ctx context.Context, kind, from, to string) error {
 		err = errors.Join(err, c.app.Emit(kind, c.done))
 	}
 	if err == nil && c.done.Skipped > 0 {
-		return ui.Errorf(ui.Partial, "%d entries were left out", c.done.Skipped)
+		return ui.Errorf(ui.Partial, "%s left out", ui.Plural(c.done.Skipped, "entry was", "entries were"))
 	}
 	return err
 }

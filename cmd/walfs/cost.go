@@ -7,25 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
-	"github.com/walfs/walfs/chain/localnet"
+	"github.com/walfs/walfs/chain/sui"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/fs/commit"
 )
-
-// prices is the answer of opPrices: what a ledger asks for now, in FROST per MiB of encoded size.
-type prices struct {
-	Drive     bool         `json:"drive"` // else they are those of a drive that is made now
-	Epoch     walrus.Epoch `json:"epoch"`
-	Shards    int          `json:"shards"`
-	Plain     bool         `json:"plain"`
-	Storage   uint64       `json:"storage_price_frost"` // and epoch
-	Write     uint64       `json:"write_price_frost"`
-	Epochs    uint32       `json:"epochs"` // that walfs buys ahead
-	MaxEpochs uint32       `json:"max_epochs"`
-}
 
 // costs is what walfs cost prints.
 type costs struct {
@@ -46,26 +33,37 @@ type costsOf struct {
 	Storage uint64 `json:"storage_frost"`
 	Write   uint64 `json:"write_frost"`
 	Total   uint64 `json:"total_frost"`
+	// Gas is for two transactions and the deposit of each blob: what is stored at the same time
+	// shares transactions, and the deposit comes back.
+	Gas uint64 `json:"gas_mist"`
 }
 
 func newCostCommand(a *app) *cobra.Command {
 	var epochs uint32
+	var world string
+	var at ledgerFlags
 	cmd := &cobra.Command{
 		Use:   "cost PATH...",
 		Short: "Tell what storing files would cost, before anything is paid",
 		Long: "Cost counts files of this machine, and says what storing them costs at the ledger's present prices:\n" +
 			"packed together, as walfs does it, and as a blob for each file. It reads no content, so that\n" +
-			"what walfs would find to be zeros or stored already counts in full. Without a drive it takes the\n" +
-			"prices of one that is made now. Entries that are not stored are left out, with exit code 3.",
+			"what walfs would find to be zeros or stored already counts in full, as does free storage of the wallet\n" +
+			"that would be used. Without a drive it takes the prices of one that is made now. --world, --rpc and\n" +
+			"--profile ask another ledger; where a public network cannot be asked, the prices are those of a day\n" +
+			"that it names. GAS is at most: what is stored together shares transactions. Entries that are not\n" +
+			"stored are left out, with exit code 3.",
 		Args: someNames,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.cost(cmd.Context(), args, epochs) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.cost(cmd.Context(), args, epochs, world, &at) },
 	}
 	cmd.Flags().Uint32Var(&epochs, "epochs", 0, "pay for `N` epochs (default: what walfs buys ahead)")
+	cmd.Flags().StringVar(&world, "world", "", "prices of `WORLD`: embedded, localnet, testnet or mainnet")
+	cmd.Flags().StringVar(&at.rpc, "rpc", "", "ask the ledger at `URL`")
+	cmd.Flags().StringVar(&at.profile, "profile", "", "ask the ledger of a `FILE` of JSON as walfs localnet serve prints it")
 	return cmd
 }
 
-func (a *app) cost(ctx context.Context, paths []string, epochs uint32) error {
-	p, err := a.prices(ctx)
+func (a *app) cost(ctx context.Context, paths []string, epochs uint32, world string, at *ledgerFlags) error {
+	p, err := a.pricesOf(ctx, world, at)
 	if err != nil {
 		return err
 	}
@@ -88,43 +86,13 @@ func (a *app) cost(ctx context.Context, paths []string, epochs uint32) error {
 		return err
 	}
 	if c.costs.Skipped > 0 {
-		return ui.Errorf(ui.Partial, "%d entries were left out", c.costs.Skipped)
+		return ui.Errorf(ui.Partial, "%s left out", ui.Plural(c.costs.Skipped, "entry was", "entries were"))
 	}
 	return nil
 }
 
-// prices asks the drive's ledger, or tells the prices of a drive that does not exist yet.
-func (a *app) prices(ctx context.Context) (prices, error) {
-	h, err := a.home()
-	if err != nil {
-		return prices{}, err
-	}
-	if !h.exists() {
-		c, err := loadConfig(h, a.getenv)
-		p := prices{
-			Shards: embedded.DefaultShards, Storage: localnet.DefaultStoragePrice, Write: localnet.DefaultWritePrice,
-			Epochs: commit.DefaultEpochs, MaxEpochs: localnet.MaxEpochsAhead,
-		}
-		if c.Shards > 0 {
-			p.Shards = c.Shards
-		}
-		return p, err
-	}
-	var p prices
-	return p, a.ask(ctx, opPrices, nothing{}, &p)
-}
-
-func (d *drive) answerPrices(ctx context.Context, _ nothing, _ func(any) error) (prices, error) {
-	state, err := d.ledger.State(ctx)
-	if err != nil {
-		return prices{}, err
-	}
-	return prices{
-		Drive: true, Epoch: state.Epoch, Shards: state.Committee.Geometry().Shards, Plain: d.about.Plain,
-		Storage: state.StoragePrice, Write: state.WritePrice,
-		Epochs: min(commit.DefaultEpochs, state.MaxEpochsAhead), MaxEpochs: state.MaxEpochsAhead,
-	}, nil
-}
+// txPerBlob is how many transactions a blob takes: one registers it, one certifies it.
+const txPerBlob = 2
 
 // costing counts what files cost.
 type costing struct {
@@ -152,6 +120,8 @@ func (c *costing) blob(to *costsOf, size int64) {
 	to.Storage = c.sum(to.Storage, units, c.costs.Prices.Storage, uint64(c.costs.Epochs))
 	to.Write = c.sum(to.Write, units, c.costs.Prices.Write, 1)
 	to.Total = c.sum(to.Storage, to.Write, 1, 1)
+	to.Gas = c.sum(to.Gas, txPerBlob, sui.TransactionGas(c.costs.Prices.Gas), 1)
+	to.Gas = c.sum(to.Gas, c.costs.Prices.Deposit, 1, 1)
 }
 
 // sum returns to + a·b·n.
@@ -166,16 +136,23 @@ func (c *costing) sum(to, a, b, n uint64) uint64 {
 }
 
 func (a *app) showCosts(c costs) error {
-	err := a.Print("%s, %s, for %d epochs", files(c.Files), ui.Size(c.Bytes), c.Epochs)
-	if !c.Prices.Drive {
+	err := a.Print("%s, %s, for %s", files(c.Files), ui.Size(c.Bytes), ui.Plural(int64(c.Epochs), "epoch", "epochs"))
+	switch p := c.Prices; {
+	case p.Drive:
+	case p.World == worldEmbedded:
 		err = errors.Join(err, a.Print("there is no drive yet: at the prices of an embedded one"))
+	case p.Date != "":
+		a.Warn("%s", p.Away)
+		err = errors.Join(err, a.Print("%s cannot be asked: at its prices of %s, which may have changed", p.World, p.Date))
+	default:
+		err = errors.Join(err, a.Print("at the prices of %s in epoch %d", p.World, p.Epoch))
 	}
-	table := a.Table("", "BLOBS", "ENCODED", "STORAGE", "WRITE", "TOTAL")
+	table := a.Table("", "BLOBS", "ENCODED", "STORAGE", "WRITE", "TOTAL", "GAS")
 	for _, way := range []struct {
 		name string
 		costsOf
 	}{{"packed by walfs", c.Packed}, {"a blob for each file", c.Single}} {
-		table.Row(way.name, way.Blobs, ui.Size(int64(way.Encoded)), wal(way.Storage), wal(way.Write), wal(way.Total))
+		table.Row(way.name, way.Blobs, ui.Size(int64(way.Encoded)), wal(way.Storage), wal(way.Write), wal(way.Total), suis(way.Gas))
 	}
 	return errors.Join(err, table.Flush())
 }

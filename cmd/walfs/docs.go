@@ -11,7 +11,13 @@ import (
 
 func newCompletionCommand(a *app) *cobra.Command {
 	shells := map[string]func(root *cobra.Command) error{
-		"bash": func(root *cobra.Command) error { return root.GenBashCompletionV2(a.Stdout(), true) },
+		"bash": func(root *cobra.Command) error {
+			if err := root.GenBashCompletionV2(a.Stdout(), true); err != nil {
+				return err
+			}
+			_, err := a.Stdout().Write([]byte(bashWords))
+			return err
+		},
 		"zsh":  func(root *cobra.Command) error { return root.GenZshCompletion(a.Stdout()) },
 		"fish": func(root *cobra.Command) error { return root.GenFishCompletion(a.Stdout(), true) },
 	}

@@ -92,9 +92,9 @@ func (x *examination) verdict() error {
 	case x.err != nil:
 		return x.err
 	case x.count[failing] > 0:
-		return ui.Errorf(ui.Code(failing), "%d of the checks failed", x.count[failing])
+		return ui.Errorf(ui.Code(failing), "%s failed", ui.Plural(x.count[failing], "check", "checks"))
 	case x.count[warning] > 0:
-		return ui.Errorf(ui.Code(warning), "%d of the checks gave warnings", x.count[warning])
+		return ui.Errorf(ui.Code(warning), "%s", ui.Plural(x.count[warning], "check gave a warning", "checks gave warnings"))
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (x *examination) drive(ctx context.Context) {
 	}
 	x.room(h, c)
 	if x.keys(ctx, h, c) {
-		x.open(ctx, h)
+		x.open(ctx)
 	}
 }
 
@@ -146,8 +146,8 @@ func (x *examination) keys(ctx context.Context, h home, c config) bool {
 }
 
 // open looks at what only an open drive tells, through its mount if it has one.
-func (x *examination) open(ctx context.Context, h home) {
-	l, err := x.app.reach(ctx, h, false)
+func (x *examination) open(ctx context.Context) {
+	l, err := x.app.reach(ctx, false)
 	if err != nil {
 		x.fails("drive", err)
 		return
@@ -161,6 +161,7 @@ func (x *examination) open(ctx context.Context, h home) {
 		x.staleMounts(s.Drive)
 		x.nodes(s)
 		x.expiry(s)
+		x.money(s)
 		x.backup(s)
 		for _, problem := range s.Problems {
 			x.warn("drive", "walfs status shows more", "%s", problem)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -30,6 +31,8 @@ func (x *examination) index(found indexHealth) {
 
 func (x *examination) mount(s status) {
 	switch {
+	case s.Detached:
+		x.warn("mount", "end the programs that use it", "%s is no mount any more, but programs have files of it open", s.Mountpoint)
 	case s.ReadOnly:
 		x.warn("mount", "", "mounted read-only at %s", s.Mountpoint)
 	case s.Mounted:
@@ -67,7 +70,7 @@ func (x *examination) nodes(s status) {
 			names++
 		}
 	}
-	const hint = "walfs node list shows them; walfs node start NAME takes one up"
+	const hint = "walfs node list shows them; walfs node start NAME takes one up, walfs node replace NAME gives one whose folder is lost a new one"
 	g := walrus.Geometry{Shards: shards}
 	switch {
 	case up < g.SourcePrimary():
@@ -78,6 +81,13 @@ func (x *examination) nodes(s status) {
 		x.warn("nodes", hint, "%d of %d are up, in epoch %d", names, len(s.Nodes), s.Epoch)
 	default:
 		x.ok("nodes", "all %d are up, in epoch %d", names, s.Epoch)
+	}
+}
+
+// money tells whether the wallet has enough to renew everything; if not, that is a problem of status.
+func (x *examination) money(s status) {
+	if s.RenewalShort == 0 {
+		x.ok("money", "%s", s.money.text())
 	}
 }
 
@@ -101,9 +111,13 @@ func (x *examination) expiry(s status) {
 	default:
 		x.ok("storage", "all is paid for until epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch)
 	}
+	quota, more := "", ""
+	if s.Quota > 0 {
+		quota, more = fmt.Sprintf(", with a quota of %s", ui.Size(s.Quota)), "; or raise quota in config.toml, and mount again"
+	}
 	if s.FreeBytes == 0 {
-		x.add(failing, "quota", "nothing more can be written", "make room on the disks of the state folder and the nodes")
+		x.add(failing, "quota", "nothing more can be written"+quota, "make room on the disks of the state folder and the nodes"+more)
 	} else {
-		x.ok("quota", "%s can still be written", ui.Size(s.FreeBytes))
+		x.ok("quota", "%s can still be written%s", ui.Size(s.FreeBytes), quota)
 	}
 }

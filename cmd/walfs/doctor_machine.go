@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,6 +75,22 @@ func (x *examination) staleMounts(drive string) {
 	if stale == 0 {
 		x.ok("mounts", "none is dead")
 	}
+}
+
+// leftBehind returns the dead mounts of the drive in h, as far as that can be told.
+func (a *app) leftBehind(ctx context.Context, h home) []string {
+	if !h.exists() {
+		return nil
+	}
+	drive, err := a.driveID(ctx, h)
+	if err != nil {
+		return nil // what it is for can be told without
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(mountsOf(string(table), drive), func(dir string) bool { return !dead(dir) })
 }
 
 // mountsOf returns the mount points of a drive in the table of proc(5). The source of a mount,

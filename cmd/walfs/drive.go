@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cache"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/cmd/internal/ui"
 	drivefs "github.com/walfs/walfs/fs"
 	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/fs/keep"
@@ -33,7 +35,8 @@ type drive struct {
 	log    *slog.Logger
 
 	net       *embedded.Network
-	ledger    chain.Ledger
+	ledger    chain.Ledger    // as owner uses it
+	owner     *embedded.Owner // of the drive's wallet
 	index     *index.DB
 	about     index.Drive
 	staging   *staging.Dir
@@ -41,28 +44,44 @@ type drive struct {
 	blobs     *blobstore.Client
 	healer    *blobstore.Healer
 	committer *commit.Committer
-	copies    *keep.Copies
+	copies    atomic.Pointer[keep.Copies] // nil until the room is known
+	pins      *keep.Pins
+	syncs     chan struct{} // somebody asked for one and does not wait
 	renewer   *keep.Renewer
 	trash     *keep.Trash
 	fsys      *drivefs.FS // once recovered
 	backups   *keep.Backups
 	scrubber  *keep.Scrubber
+	watch     *keep.Watch
 	collector *keep.Collector
 	room      *room
+	spool     spool
+	recent    *recent           // of the log
 	found     drivefs.Recovered // by recover
 	budget    int64             // for cache and clean copies together
+	floor     int64             // bytes of free disk space that both leave
 
 	mounted func() mounting
 	lost    atomic.Bool // this machine may not write the drive any more
 	memory  memory
 
+	accountsMu sync.Mutex // guards accounts
+	accounts   map[chain.Address]*account
+
 	opened []func() error // what undoes the steps of openDrive
 }
 
+// quiet is how long nothing changes until what there is is stored; 0: as commit has it. Tests
+// that count generations take longer.
+var quiet time.Duration
+
 // mounting says where a drive is mounted.
 type mounting struct {
-	dir      string // "": nowhere
-	readOnly error  // why it may not be written, if so
+	dir        string // "": nowhere
+	connection int    // the kernel's number of the mount; 0: not known yet
+	detached   bool   // dir is no mount of it any more; programs that have files open keep it
+	closing    bool   // nobody has files open, and what is staged is being brought onto the disk
+	readOnly   error  // why it may not be written, if so
 }
 
 // openDrive opens the drive in h from the bottom up. Only one process can have it open.
@@ -70,7 +89,7 @@ func (a *app) openDrive(ctx context.Context, h home, log *slog.Logger) (d *drive
 	if err := a.checkHome(h); err != nil {
 		return nil, err
 	}
-	d = &drive{home: h, log: log, mounted: func() mounting { return mounting{} }}
+	d = &drive{home: h, log: log, spool: spool{dir: h.spool()}, mounted: func() mounting { return mounting{} }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -117,6 +136,9 @@ func (a *app) checkHome(h home) error {
 
 // openHomeKeys opens the keys that lie in h.
 func (a *app) openHomeKeys(ctx context.Context, h home, c config) (keys, error) {
+	if err := a.needIdentity(h, c, []string{h.dir}, "put identity.txt back from where you keep a copy, or name it with --identity"); err != nil {
+		return keys{}, err
+	}
 	ids, err := a.unlock.identities(ctx, a.UI, h, c)
 	if err != nil {
 		return keys{}, err
@@ -142,7 +164,7 @@ func (d *drive) openIndex(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log, Trash: d.config.trashes(), Strict: !rebooted}); err != nil {
+	if d.index, err = index.Open(ctx, index.Config{Path: d.home.index(), Log: d.log, Trash: d.config.trashes(), Strict: !rebooted, Ignore: d.config.ignored()}); err != nil {
 		return fmt.Errorf("open index: %w", err)
 	}
 	d.onClose(d.index.Close)
@@ -155,7 +177,8 @@ func (d *drive) openIndex(ctx context.Context) (err error) {
 		return err
 	}
 	if d.about.ID != d.keys.drive {
-		return fmt.Errorf("%s is the key of another drive", d.home.key())
+		return ui.Errorf(ui.WrongKey, "%s is the key of another drive than index.db beside it is of", d.home.key()).
+			WithHint("put the keys of this drive back; or, if the index is what does not belong here: walfs check --repair --rebuild-index")
 	}
 	return nil
 }
@@ -164,6 +187,7 @@ func (d *drive) openStaging() (err error) {
 	d.staging, err = staging.Open(staging.Config{
 		Dir:       d.home.staging(),
 		MarkDirty: d.index.MarkDirty,
+		Unmark:    d.index.Unmark,
 		Version: func(ctx context.Context, ino index.Ino) (uint64, error) {
 			attr, err := d.index.Get(ctx, ino)
 			return attr.Version, err
@@ -188,11 +212,29 @@ func (d *drive) openCache(getenv func(string) string) error {
 	if d.budget, err = d.config.budget(d.home.dir); err != nil {
 		return err
 	}
-	if d.cache, err = cache.Open(cache.Config{Dir: dir, Budget: d.budget, Log: d.log}); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("open cache: %w", err)
+	}
+	if d.floor, err = d.config.floor(dir); err != nil {
+		return err
+	}
+	held := func() int64 { return d.index.CopiesSum().Bytes }
+	if d.cache, err = cache.Open(cache.Config{
+		Dir: dir, Budget: d.budget, MinFree: d.floor, Held: held, Short: d.short, Log: d.log,
+		Memory: -1, // the client has slivers in memory
+	}); err != nil {
 		return fmt.Errorf("open cache: %w", err)
 	}
 	d.onClose(d.cache.Close)
 	return nil
+}
+
+// short is called when a sliver is not kept because clean copies take too much, or the disk is too full.
+func (d *drive) short() {
+	if c := d.copies.Load(); c != nil {
+		c.Wake()
+		d.room.wake()
+	}
 }
 
 func (d *drive) openNetwork(ctx context.Context) (err error) {
@@ -200,7 +242,10 @@ func (d *drive) openNetwork(ctx context.Context) (err error) {
 		return err
 	}
 	d.onClose(d.net.Close)
-	d.ledger = d.net.Ledger(d.keys.wallet.Address())
+	if d.owner, err = d.net.Owner(ctx, d.keys.wallet, d.home.journal()); err != nil {
+		return err
+	}
+	d.ledger = d.owner
 	d.blobs, err = blobstore.New(blobstore.Config{
 		Ledger: d.ledger, Dial: d.net.Dial, Codec: d.net.Codec(), Cache: d.cache,
 		Anchor: func(ctx context.Context, certifying []walrus.BlobID) (*chain.AnchorUpdate, error) {
@@ -219,14 +264,18 @@ func (d *drive) openNetwork(ctx context.Context) (err error) {
 
 // openCommitter makes what works on the drive while it is open; run starts it.
 func (d *drive) openCommitter(ctx context.Context) (err error) {
+	copies := keep.NewCopies(keep.CopiesConfig{Index: d.index, Staging: d.staging, Cache: d.cache, Log: d.log})
 	d.committer, err = commit.New(ctx, commit.Config{
 		Index: d.index, Staging: d.staging, Blobs: d.blobs, Keys: d.keys.ring, Ledger: d.ledger,
-		Stage: failpoint(), Log: d.log,
+		Claim: d.claimOnce(), Keep: copies.Keep, Stage: failpoint(), Policy: commit.Policy{Quiet: quiet}, Log: d.log,
 	})
 	if err != nil {
 		return err
 	}
-	d.copies = keep.NewCopies(keep.CopiesConfig{Index: d.index, Staging: d.staging, Cache: d.cache, Budget: d.budget, Log: d.log})
+	d.syncs = make(chan struct{}, 1)
+	d.pins = keep.NewPins(keep.PinsConfig{Index: d.index, Log: d.log, Hold: func(ctx context.Context, ino index.Ino) error {
+		return d.fsys.Hold(ctx, ino)
+	}})
 	d.renewer = keep.NewRenewer(keep.RenewConfig{
 		Index: d.index, Ledger: d.ledger, Ahead: commit.DefaultEpochs, Log: d.log,
 		May: func() bool { return !d.lost.Load() },
@@ -234,10 +283,21 @@ func (d *drive) openCommitter(ctx context.Context) (err error) {
 	d.scrubber = keep.NewScrubber(keep.ScrubConfig{
 		Healer: d.healer, Nodes: d.net.Up, Path: d.home.scrubs(), Every: time.Duration(d.config.ScrubEvery), Rate: int64(d.config.ScrubRate), Log: d.log,
 	})
+	bare, err := blobstore.New(blobstore.Config{Ledger: d.ledger, Dial: d.net.Dial, Codec: d.net.Codec(), ReadTimeout: checkPatience, Log: d.log})
+	if err != nil {
+		return err
+	}
+	d.onClose(bare.Close)
+	d.watch = keep.NewWatch(keep.WatchConfig{
+		Index: d.index, Ledger: d.ledger, Blobs: bare, Keys: d.keys.ring, Committer: d.committer, Nodes: d.net.Up,
+		Restage: func(ctx context.Context, files []index.Ino) error { return d.restage(ctx, bare, files) },
+		May:     func() bool { return !d.lost.Load() }, Log: d.log,
+	})
 	d.backups = keep.NewBackups(keep.BackupConfig{Index: d.index, Dir: d.home.backups(), Log: d.log})
 	if d.room, err = newRoom(d); err != nil {
 		return err
 	}
+	d.copies.Store(copies)
 	d.collector = keep.NewCollector(keep.CollectConfig{
 		Index: d.index, Ledger: d.ledger, Blobs: d.blobs, Keys: d.keys.ring, Committer: d.committer, Grace: d.config.grace(),
 		May: func() bool { return !d.lost.Load() }, Room: d.room.left, Stage: failpoint(), Log: d.log,
@@ -258,6 +318,7 @@ func (d *drive) recover(ctx context.Context) (*drivefs.FS, error) {
 	fsys, err := drivefs.New(drivefs.Config{
 		Index: d.index, Staging: d.staging, Blobs: d.blobs, Keys: d.keys.ring, Wake: d.committer.Wake,
 		Room: d.room.hooks(), Log: d.log, ReadTimeout: time.Duration(d.config.ReadTimeout),
+		Readahead: int64(d.config.Readahead), Background: readerModes[d.config.Readers],
 	})
 	if err != nil {
 		return nil, err
@@ -316,11 +377,14 @@ func (d *drive) run(ctx context.Context, takenOver func(error)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.net.Run(ctx) })
 	group.Go(func() error { return d.healer.Run(ctx) })
-	group.Go(func() error { return d.copies.Run(ctx) })
+	group.Go(func() error { return d.copies.Load().Run(ctx) })
+	group.Go(func() error { return d.pins.Run(ctx) })
+	group.Go(func() error { return d.runSyncs(ctx) })
 	group.Go(func() error { return d.renewer.Run(ctx) })
 	group.Go(func() error { return d.trash.Run(ctx) })
 	group.Go(func() error { return d.backups.Run(ctx) })
 	group.Go(func() error { return d.scrubber.Run(ctx) })
+	group.Go(func() error { return d.watch.Run(ctx) })
 	group.Go(func() error { return d.collector.Run(ctx) })
 	group.Go(func() error { return d.room.run(ctx) })
 	group.Go(func() error { return d.rememberAll(ctx) })

@@ -58,11 +58,7 @@ func newUsageCommand(a *app) *cobra.Command {
 }
 
 func (a *app) usage(ctx context.Context, stored bool, paths []string) (err error) {
-	h, err := a.home()
-	if err != nil {
-		return err
-	}
-	l, err := a.reach(ctx, h, false)
+	l, err := a.reach(ctx, false)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,30 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
+
+// number is a flag for how many of something there are to be; without it the default counts.
+type number int
+
+// Set reads a number above zero.
+func (n *number) Set(text string) error {
+	i, err := strconv.Atoi(text)
+	if err != nil || i < 1 {
+		return errors.New("want a number above 0")
+	}
+	*n = number(i)
+	return nil
+}
+
+func (n *number) String() string { return strconv.Itoa(int(*n)) }
+
+func (n *number) Type() string { return "int" }
 
 // exclusive refuses a call of cmd with more than one of the flags, and lets completion offer only one.
 func exclusive(cmd *cobra.Command, flags ...string) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/fs/commit"
@@ -35,9 +34,4 @@ func (d *drive) unpacked(at commit.Status) (sizes []int64) {
 		sizes = append(sizes, min(left, full))
 	}
 	return sizes
-}
-
-// wal writes an amount of FROST in WAL.
-func wal(frost uint64) string {
-	return strconv.FormatFloat(float64(frost)/chain.FrostPerWAL, 'f', -1, 64) + " WAL"
 }

@@ -38,7 +38,7 @@ type collected struct {
 
 func newCollectCommand(a *app) *cobra.Command {
 	var o collectArgs
-	var grace time.Duration
+	var grace span
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Free what nothing needs any more on the nodes",
@@ -50,24 +50,20 @@ func newCollectCommand(a *app) *cobra.Command {
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("grace") {
-				o.Grace = grace.String()
+				o.Grace = time.Duration(grace).String()
 			}
 			return a.collect(cmd.Context(), o)
 		},
 	}
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "change nothing, say what would be done")
-	cmd.Flags().DurationVar(&grace, "grace", 0, "delete what was condemned this `DURATION` ago, such as 48h")
+	cmd.Flags().Var(&grace, "grace", "delete what was condemned this `DURATION` ago, such as 48h or 3d")
 	cmd.Flags().BoolVar(&o.Compact, "compact", false, "rewrite what is left of sparse blobs")
 	cmd.Flags().BoolVar(&o.Shorter, "yes", false, "give up history that a shorter --grace deletes")
 	return cmd
 }
 
 func (a *app) collect(ctx context.Context, o collectArgs) (err error) {
-	h, err := a.home()
-	if err != nil {
-		return err
-	}
-	l, err := a.reach(ctx, h, !o.DryRun)
+	l, err := a.reach(ctx, !o.DryRun)
 	if err != nil {
 		return err
 	}
@@ -106,12 +102,12 @@ func (d *drive) answerCollect(ctx context.Context, args collectArgs, emit func(a
 	grace, usual := d.config.grace(), d.config.grace()
 	if args.Grace != "" {
 		var err error
-		if grace, err = time.ParseDuration(args.Grace); err != nil || grace < 0 {
+		if grace, err = parseSpan(args.Grace); err != nil || grace < 0 {
 			return collected{}, usagef("--grace %s is no time to wait", args.Grace)
 		}
 	}
 	if grace < usual && !args.Shorter && !args.DryRun {
-		return collected{}, ui.Errorf(ui.Usage, "a grace period of %s instead of %s gives up what deleted files and older states of the drive held", grace, usual).
+		return collected{}, ui.Errorf(ui.Usage, "a grace period of %s instead of %s gives up what deleted files and older states of the drive held", ui.Duration(grace), ui.Duration(usual)).
 			WithHint("add --yes if that is meant; --dry-run shows what would go")
 	}
 	if where := d.mounted(); where.readOnly != nil {

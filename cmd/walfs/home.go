@@ -9,7 +9,10 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/walfs/walfs/cmd/internal/ui"
+	"github.com/walfs/walfs/fs/staging"
 )
 
 // home is a state folder. Its methods name what lies in it; a name in the
@@ -31,7 +34,13 @@ func (h home) log() string      { return filepath.Join(h.dir, "walfs.log") }
 func (h home) boot() string     { return filepath.Join(h.dir, "boot") }
 func (h home) birth() string    { return filepath.Join(h.dir, "init.json") }
 func (h home) scrubs() string   { return filepath.Join(h.dir, "scrub.json") }
-func (h home) backups() string  { return filepath.Join(h.dir, "backups") } // copies of the index
+func (h home) backups() string  { return filepath.Join(h.dir, "backups") }      // copies of the index
+func (h home) place() string    { return filepath.Join(h.dir, "place") }        // see claim
+func (h home) writer() string   { return filepath.Join(h.dir, "writer.json") }  // see claim
+func (h home) journal() string  { return filepath.Join(h.dir, "transactions") } // what the wallet signed
+func (h home) journals() string { return filepath.Join(h.dir, "journals") }     // what other wallets signed
+func (h home) wallets() string  { return filepath.Join(h.dir, "wallets") }      // other wallets
+func (h home) spool() string    { return filepath.Join(h.dir, "spool") }        // of blob put
 func (h home) exported() string { return filepath.Join(h.dir, "exported.json") }
 
 // cache lies under the XDG cache folder, or in a home that was given, where a
@@ -103,12 +112,30 @@ func (h home) check() error {
 		return ui.Errorf(ui.Failed, "state folder %s belongs to user %d, not to user %d", h.dir, st.Uid, os.Geteuid()).
 			WithHint("run walfs as its owner, or name another folder with --home")
 	}
+	if err := h.usable(info.Mode()); err != nil {
+		return err
+	}
 	if info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(h.dir, 0o700); err != nil {
 			return fmt.Errorf("close state folder: %w", err)
 		}
 	}
 	return nil
+}
+
+// usable says why its owner cannot use a state folder, if so.
+func (h home) usable(mode fs.FileMode) error {
+	err := unix.Faccessat(unix.AT_FDCWD, h.dir, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EROFS):
+		return ui.Errorf(ui.Failed, "state folder %s is on a read-only file system", h.dir).
+			WithHint("mount it so that it can be written, or name another folder with --home")
+	case errors.Is(err, unix.EACCES) && mode.Perm()&0o700 != 0o700:
+		return ui.Errorf(ui.Failed, "state folder %s has mode %04o: it cannot be used", h.dir, mode.Perm()).WithHint("chmod 700 %s", h.dir)
+	}
+	return fmt.Errorf("use state folder %s: %w", h.dir, err)
 }
 
 // make makes the state folder where there is none, and refuses a folder that holds other things.
@@ -118,6 +145,13 @@ func (h home) make() error {
 	}
 	if h.exists() {
 		return h.check()
+	}
+	info, err := os.Stat(h.dir)
+	if err == nil {
+		err = h.usable(info.Mode())
+	}
+	if err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(h.dir)
 	if err != nil {
@@ -134,7 +168,7 @@ func (h home) make() error {
 // ours reports whether an entry may lie in a state folder before there is a drive.
 func (h home) ours(entry fs.DirEntry) bool {
 	name := filepath.Join(h.dir, entry.Name())
-	for _, known := range []string{h.config(), h.identity(), h.wallet(), h.network(), h.lock(), h.log()} {
+	for _, known := range []string{h.config(), h.identity(), h.wallet(), h.network(), h.journal(), h.journals(), h.wallets(), h.lock(), h.log()} {
 		if name == known || strings.HasPrefix(name, known+".") {
 			return true
 		}
@@ -142,11 +176,11 @@ func (h home) ours(entry fs.DirEntry) bool {
 	return entry.Name() == "cache" || name == h.staging() && holdsNoFile(name)
 }
 
-// holdsNoFile reports whether there are only folders in dir, as a restore that failed leaves its
-// staging, or no dir at all.
+// holdsNoFile reports whether dir has nothing of anybody, as a restore that failed leaves its
+// staging: only folders, and what staging reserves. Or there is no dir at all.
 func holdsNoFile(dir string) bool {
-	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && name != staging.Reserve(dir) {
 			err = fs.ErrExist
 		}
 		return err

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ type initOptions struct {
 	nodes      int
 	shards     int
 	nodeDirs   []string
+	quota      byteSize
 }
 
 func (o *initOptions) flags(set *pflag.FlagSet) {
@@ -40,9 +42,42 @@ func (o *initOptions) flags(set *pflag.FlagSet) {
 	set.BoolVar(&o.plain, "plain", false, "seal nothing in a new drive: anybody can read its blobs")
 	set.BoolVar(&o.plain, "plaintext", false, "the same as --plain")
 	_ = set.MarkHidden("plaintext") // fails for flags that do not exist only
-	set.IntVar(&o.nodes, "nodes", 0, "`N` storage nodes for a new drive (default 10)")
-	set.IntVar(&o.shards, "shards", 0, "`N` shards for a new drive (default 100)")
+	set.Var((*number)(&o.nodes), "nodes", "`N` storage nodes for a new drive (default 10)")
+	set.Var((*number)(&o.shards), "shards", "`N` shards for a new drive (default 100)")
+	set.Var(&o.quota, "quota", "how long all files of a new drive may be together (default no limit)")
 	set.StringArrayVar(&o.nodeDirs, "node-dir", nil, "`DIR` for nodes of a new drive; several, on several disks, share them")
+}
+
+// fits refuses settings for a new drive that the one which is there does not have, and tells
+// of those that change nothing of it.
+func (o *initOptions) fits(a *app, h home, c config) error {
+	nodes, shards, err := embedded.Size(c.networkFolder(h))
+	if err != nil {
+		return nil // opening it says what is wrong
+	}
+	var dirs []string
+	for _, dir := range o.nodeDirs {
+		dirs = append(dirs, absolute(dir))
+	}
+	for _, x := range []struct {
+		flag    string
+		differs bool
+		hint    string
+	}{
+		{"nodes", o.nodes != 0 && o.nodes != nodes, ""},
+		{"shards", o.shards != 0 && o.shards != shards, ""},
+		{"quota", o.quota != 0 && o.quota != c.Quota, "quota in config.toml changes it"},
+		{"node-dir", len(dirs) > 0 && !slices.Equal(dirs, c.NodeDirs), "walfs node replace NAME --dir DIR moves a node to another disk"},
+	} {
+		if x.differs {
+			return usagef("--%s is for a new drive, and the one in %s is another", x.flag, h.dir).
+				WithHint("%s", cmp.Or(x.hint, "leave it out, or name another folder with --home"))
+		}
+	}
+	if o.passphrase || len(o.recipients) > 0 {
+		a.Warn("--passphrase and --recipient are for a new drive, and change nothing of the one in %s: walfs key add does", h.dir)
+	}
+	return nil
 }
 
 func newInitCommand(a *app) *cobra.Command {
@@ -50,8 +85,11 @@ func newInitCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make an embedded drive without mounting it",
-		Long:  "Init makes a drive with keys, wallet, nodes and ledger in the state folder. mount does the same where there is none.",
-		Args:  arguments(0),
+		Long: "Init makes a drive with keys, wallet, nodes and ledger in the state folder, as mount does where there is\n" +
+			"none, and says where they are. The keys are locked to an identity file beside them unless --passphrase\n" +
+			"or --identity says otherwise; --recipient lets others open them too. --node-dir, once for each disk,\n" +
+			"deals the nodes to several.",
+		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := a.home()
 			if err != nil {
@@ -123,6 +161,11 @@ func (h home) begun() bool {
 // initDrive makes a drive, or ends what a crash interrupted: each step leaves alone what
 // is there, and the journal goes last.
 func (a *app) initDrive(ctx context.Context, h home, o initOptions) (made madeDrive, err error) {
+	if o.locked(a.unlock) { // who does not give one leaves nothing behind
+		if _, err := a.passphraseRecipient(ctx, o); err != nil {
+			return made, err
+		}
+	}
 	if err := h.make(); err != nil {
 		return made, err
 	}
@@ -161,15 +204,15 @@ func (a *app) initDrive(ctx context.Context, h home, o initOptions) (made madeDr
 // initConfig lays the flags over the settings. It refuses what no network can be made of
 // before anything is written: init goes on from what it has written.
 func (a *app) initConfig(h home, o initOptions) (config, error) {
-	if o.nodes < 0 || o.shards < 0 {
-		return config{}, usagef("--nodes and --shards cannot be negative")
-	}
 	c, err := loadConfig(h, a.getenv)
 	if err != nil {
 		return c, err
 	}
 	if o.nodes != 0 {
 		c.Nodes = o.nodes
+	}
+	if o.quota != 0 {
+		c.Quota = o.quota
 	}
 	if o.shards != 0 {
 		c.Shards = o.shards
@@ -251,7 +294,7 @@ func (b birth) same(h home, o initOptions) error {
 // fund makes the network, pays play money into the wallet, makes the index, and registers
 // the anchor on the ledger. It returns the number of nodes.
 func (a *app) fund(ctx context.Context, h home, c config, b birth, k keys) (nodes int, err error) {
-	net, err := c.makeNetwork(ctx, h, k, a.Logger())
+	net, err := c.makeNetwork(ctx, h, k, a.logTo(h))
 	if err != nil {
 		return 0, err
 	}
@@ -259,7 +302,7 @@ func (a *app) fund(ctx context.Context, h home, c config, b birth, k keys) (node
 	if err := net.Faucet(ctx, b.Faucet, k.wallet.Address()); err != nil {
 		return 0, fmt.Errorf("fill the wallet: %w", err)
 	}
-	db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.Logger()})
+	db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.logTo(h)})
 	if err != nil {
 		return 0, err
 	}
@@ -268,5 +311,9 @@ func (a *app) fund(ctx context.Context, h home, c config, b birth, k keys) (node
 	if err != nil && !errors.Is(err, index.ErrExist) {
 		return 0, err
 	}
-	return len(net.Nodes()), commit.CreateAnchor(ctx, net.Ledger(k.wallet.Address()), db, k.ring)
+	ledger, err := net.Owner(ctx, k.wallet, h.journal())
+	if err != nil {
+		return 0, err
+	}
+	return len(net.Nodes()), commit.CreateAnchor(ctx, ledger, db, k.ring)
 }

@@ -45,7 +45,7 @@ func (a *app) recipients(ctx context.Context, h home, c config, o initOptions) (
 	if o.passphrase && a.unlock.identity != "" {
 		return nil, usagef("--passphrase and --identity: the keys are locked to the one or the other")
 	}
-	if o.passphrase || a.unlock.pass.given() && a.unlock.identity == "" {
+	if o.locked(a.unlock) {
 		return a.passphraseRecipient(ctx, o)
 	}
 	others, err := readRecipients(o.recipients)
@@ -74,6 +74,11 @@ func (a *app) recipients(ctx context.Context, h home, c config, o initOptions) (
 	return append(all, others...), nil
 }
 
+// locked reports whether a passphrase alone is to open the keys.
+func (o initOptions) locked(u unlock) bool {
+	return u.identity == "" && (o.passphrase || u.pass.given())
+}
+
 func (a *app) passphraseRecipient(ctx context.Context, o initOptions) ([]seal.Recipient, error) {
 	if len(o.recipients) > 0 {
 		return nil, usagef("age does not mix a passphrase with --recipient in one file")
@@ -81,6 +86,6 @@ func (a *app) passphraseRecipient(ctx context.Context, o initOptions) ([]seal.Re
 	if err := a.unlock.pass.read(ctx, a.NewPassphrase, "new passphrase of the drive"); err != nil {
 		return nil, err
 	}
-	r, err := seal.PassphraseRecipient(a.unlock.pass.text)
+	r, err := recipientOf(a.unlock.pass.text)
 	return []seal.Recipient{r}, err
 }

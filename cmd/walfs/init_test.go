@@ -46,6 +46,7 @@ func balance(t *testing.T, home string) uint64 {
 // TestInitAfterCrash kills init at different moments. Running it again makes a whole
 // drive, and the faucet and the anchor are paid once.
 func TestInitAfterCrash(t *testing.T) {
+	t.Parallel()
 	whole := filepath.Join(t.TempDir(), "home")
 	start := time.Now()
 	output(t, walfs(t, whole, "init"))
@@ -73,6 +74,7 @@ func TestInitAfterCrash(t *testing.T) {
 
 // TestInitGoesOn begins init again from a journal and some of the files.
 func TestInitGoesOn(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "home")
 	a := newApp(os.Stdout, os.Stderr)
 	h := home{dir: dir, given: true}

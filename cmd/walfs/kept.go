@@ -39,12 +39,29 @@ func (h home) kept() (map[string][]byte, error) {
 	return files, nil
 }
 
+// mine returns what tells, by the mark of who wrote the drive last, whether the copies of keys
+// in a node folder are to be those of this state folder. Who only reads the drive, or
+// was taken over, leaves them alone: what opens ours may exist nowhere else.
+func (c config) mine(h home) func(mark []byte) bool {
+	return func(text []byte) bool {
+		claimed, ok, err := h.lastClaims()
+		writer, mark := parseMark(text)
+		switch {
+		case err != nil:
+			return false
+		case writer == "": // nobody has written the drive yet, as far as can be seen here
+			return ok || inside(h.dir, c.networkFolder(h))
+		}
+		return slices.Contains(claimed.Marks, mark) || slices.Contains(claimed.Past, mark)
+	}
+}
+
 // keepKeys brings the copies in the node folders up to date after a change of
 // the keys. A folder that is out of reach is brought up to date when its node comes up.
 func (a *app) keepKeys(h home, c config) {
 	files, err := h.kept()
 	if err == nil {
-		err = embedded.Keep(c.networkFolder(h), files)
+		err = embedded.Keep(c.networkFolder(h), files, c.mine(h))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		a.Warn("the node folders do not all have the keys as they are now: %v", err)

@@ -118,13 +118,18 @@ func (a *app) showWays(ways []keyWay) error {
 	return table.Flush()
 }
 
+// name is what people call the kind.
+func (m keyMethod) name() string {
+	if m.Kind == "scrypt" {
+		return "passphrase"
+	}
+	return m.Kind
+}
+
 func (w keyWay) methods() string {
 	var words []string
 	for _, m := range w.Methods {
-		word := m.Kind
-		if m.Kind == "scrypt" {
-			word = "passphrase"
-		}
+		word := m.name()
 		if m.Opens && w.Identity != "" {
 			word += "* (" + w.Identity + ")"
 		} else if m.Opens {

@@ -112,7 +112,7 @@ func (a *app) newPassphrase(ctx context.Context, pass *passphrase) ([]seal.Recip
 	if err := pass.read(ctx, a.NewPassphrase, "new passphrase"); err != nil {
 		return nil, nil, err
 	}
-	r, err := seal.PassphraseRecipient(pass.text)
+	r, err := recipientOf(pass.text)
 	if err != nil {
 		return nil, nil, err
 	}

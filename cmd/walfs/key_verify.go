@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -110,20 +111,26 @@ func (a *app) openCopy(ctx context.Context, h home, c config, o verifyOptions) (
 	if o.sheet != "" {
 		return openSheet(o.sheet)
 	}
-	ids, err := a.unlock.identities(ctx, a.UI, h, c)
-	if err != nil {
-		return keys{}, err
-	}
-	if o.key == "" && o.wallet == "" {
-		k, _, err := h.openOurs(ids)
-		return k, err
-	}
 	p := keyPair{key: o.key, wallet: o.wallet}
 	if p.key == "" {
 		p.key = h.key()
 	}
 	if p.wallet == "" {
 		p.wallet = walletBeside(p.key)
+	}
+	ours := o.key == "" && o.wallet == ""
+	if !ours {
+		if err := p.there(); err != nil {
+			return keys{}, err
+		}
+	}
+	ids, err := a.unlock.identities(ctx, a.UI, h, c)
+	if err != nil {
+		return keys{}, err
+	}
+	if ours {
+		k, _, err := h.openOurs(ids)
+		return k, err
 	}
 	return openKeys(p, ids)
 }
@@ -163,7 +170,7 @@ func (a *app) driveID(ctx context.Context, h home) (id string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.Logger()})
+	db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.logTo(h)})
 	if err != nil {
 		return "", fmt.Errorf("open index: %w", err)
 	}
@@ -172,7 +179,11 @@ func (a *app) driveID(ctx context.Context, h home) (id string, err error) {
 }
 
 func (a *app) showVerified(v verified) error {
-	err := a.Print("drive      %s\nkeys       %v\nwallet     %s", v.Drive, v.Keys, v.Address)
+	numbers := make([]string, len(v.Keys))
+	for i, n := range v.Keys {
+		numbers[i] = fmt.Sprint(n)
+	}
+	err := a.Print("drive      %s\nkeys       number %s\nwallet     %s", v.Drive, strings.Join(numbers, ", "), v.Address)
 	for _, part := range v.parts() {
 		if err == nil && part.same != nil {
 			err = a.Print("%-10s %s", part.name, map[bool]string{true: "of this drive", false: "NOT of this drive"}[*part.same])

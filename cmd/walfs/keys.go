@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -56,7 +57,11 @@ func (u *unlock) readIdentities(ctx context.Context, say *ui.UI, file string) ([
 		return []byte(u.pass.text), err
 	})
 	if err != nil {
-		return nil, ui.Errorf(ui.WrongKey, "identity: %w", err)
+		wrong := ui.Errorf(ui.WrongKey, "identity: %w", err)
+		if errors.Is(err, seal.ErrPermissions) {
+			wrong = wrong.WithHint("others may have read this file; if not, close it with chmod 600")
+		}
+		return nil, wrong
 	}
 	return ids, nil
 }
@@ -111,10 +116,23 @@ func openKeys(p keyPair, ids []seal.Identity) (keys, error) {
 	return keys{drive: file.Drive, ring: ring, wallet: wallet}, nil
 }
 
+// there reports which file of p is missing, before anybody is asked for what opens it.
+func (p keyPair) there() error {
+	for _, file := range []string{p.key, p.wallet} {
+		if _, err := os.Stat(file); err != nil {
+			return keyError(file, err)
+		}
+	}
+	return nil
+}
+
 func keyError(file string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return ui.Errorf(ui.WrongKey, "%s is missing: without it the drive cannot be opened", file).
-			WithHint("put it back from where you keep a copy")
+			WithHint("put it back from where you keep a copy; there is one in the folder drive of each node's folder, too")
+	}
+	if errors.Is(err, seal.ErrCorrupt) {
+		return ui.Errorf(ui.Failed, "%w", err).WithHint("put it back from a copy: of walfs key export, or from the folder drive in the folder of any node")
 	}
 	if errors.Is(err, seal.ErrWrongKey) {
 		return ui.Errorf(ui.WrongKey, "%w", err).WithHint("--identity, --passphrase-file, -fd or -command say what opens it; walfs key list shows what can")

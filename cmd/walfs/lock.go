@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -37,6 +38,9 @@ func takeLock(ctx context.Context, h home) (*flock.Flock, error) {
 	case ok:
 	case err == nil, errors.Is(err, context.DeadlineExceeded):
 		return nil, errors.Join(inUse(h), lock.Close())
+	case errors.Is(err, syscall.EROFS):
+		return nil, errors.Join(ui.Errorf(ui.Failed, "lock state folder: %w", err).
+			WithHint("a drive is opened on a disk that can be written: remount that, or restore the drive to another folder"), lock.Close())
 	default:
 		return nil, errors.Join(fmt.Errorf("lock state folder: %w", err), lock.Close())
 	}

@@ -67,11 +67,7 @@ func newListCommand(a *app) *cobra.Command {
 }
 
 func (a *app) list(ctx context.Context, o listOptions, args []string) (err error) {
-	h, err := a.home()
-	if err != nil {
-		return err
-	}
-	l, err := a.reach(ctx, h, false)
+	l, err := a.reach(ctx, false)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ func main() {
 // run runs one command and returns its exit code. The first signal asks the command to
 // end; after that a signal does what it does to any process, unless the command says more.
 func run(args []string) int {
+	defer profile()()
 	a := newApp(os.Stdout, os.Stderr)
 	if err := harden(); err != nil {
 		return int(a.Error(ui.Errorf(ui.Failed, "%w", err)))
@@ -35,6 +36,9 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	if isHelper(os.Args[0]) {
+		return a.runHelper(ctx, args)
+	}
 	return a.execute(ctx, args)
 }
 

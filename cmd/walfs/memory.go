@@ -93,19 +93,23 @@ func (m memory) set(now keep.Seen) error {
 	return writeWhole(m.path, append(text, '\n'))
 }
 
-// rememberEvery is how often an open drive looks whether its anchor has moved.
-const rememberEvery = 30 * time.Second
+// rememberAfter is how long after a change of an open drive it is looked whether its anchor has moved.
+const rememberAfter = 30 * time.Second
 
-// rememberAll notes where the anchor is, until ctx ends, and then once more.
+// rememberAll notes where the anchor is, until ctx ends, and then once more. It sleeps while nothing changes.
 func (d *drive) rememberAll(ctx context.Context) error {
-	tick := time.NewTicker(rememberEvery)
-	defer tick.Stop()
+	defer d.remember(context.WithoutCancel(ctx))
 	for {
+		changed := d.index.NextChange()
 		d.remember(context.WithoutCancel(ctx))
 		select {
-		case <-tick.C:
+		case <-changed:
 		case <-ctx.Done():
-			d.remember(context.WithoutCancel(ctx))
+			return nil
+		}
+		select {
+		case <-time.After(rememberAfter):
+		case <-ctx.Done():
 			return nil
 		}
 	}

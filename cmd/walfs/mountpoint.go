@@ -3,11 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +19,10 @@ import (
 
 // fsType is how the kernel names our mounts: "fuse." and the subtype.
 const fsType = "fuse.walfs"
+
+// autoType is that of a folder at which systemd mounts when somebody looks. We must not look
+// while it waits for us: it would wait for itself.
+const autoType = "autofs"
 
 // mountAt returns the type of the newest file system mounted at exactly dir, or "".
 func mountAt(dir string) (string, error) {
@@ -89,35 +93,108 @@ func dead(dir string) bool {
 	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
 }
 
-// prepareMountPoint makes dir ready to be mounted on: it takes away a dead mount of ours,
-// makes the folder where there is none, and refuses one that is in use. It returns the
-// folder without symbolic links.
+// prepareMountPoint makes dir ready to be mounted on: it makes the folder where there is none,
+// and refuses one that is in use. A dead mount of ours stays until openMountPoint takes it away.
+// It returns the folder without symbolic links.
 func prepareMountPoint(dir string, h home, c config) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("mount point: %w", err)
 	}
 	dir = resolve(dir)
-	if err := clearDead(dir); err != nil {
-		return "", err
-	}
 	if err := checkPlaces(dir, h, c); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		if errors.Is(err, syscall.ENOTDIR) {
-			return "", ui.Errorf(ui.Failed, "%s is not a folder", dir)
-		}
-		return "", fmt.Errorf("make mount point: %w", err)
+	if gone, err := deadAt(dir); gone || err != nil {
+		return dir, err
 	}
-	kind, err := mountAt(dir)
+	if err := makeMountPoint(dir); err != nil {
+		return "", err
+	}
+	m, err := openMountPoint(dir)
 	if err != nil {
 		return "", err
 	}
-	if kind == fsType {
-		return "", ui.Errorf(ui.InUse, "a drive is mounted at %s already", dir).WithHint("walfs umount %s", dir)
+	return dir, m.Close()
+}
+
+// mountPoint is the folder that a mount covers, open so that it can be looked at below the mount.
+type mountPoint struct {
+	folder *os.File // nil where systemd mounts when somebody looks
+}
+
+// openMountPoint takes away a dead mount of ours, and refuses a folder that is in use. It is called
+// right before the mount: whoever writes to the path meanwhile is to get an error from the dead
+// mount, and not a file in the folder, which the mount would hide.
+func openMountPoint(dir string) (*mountPoint, error) {
+	if err := clearDead(dir); err != nil {
+		return nil, err
 	}
-	return dir, checkEmpty(dir)
+	kind, err := mountAt(dir)
+	if err != nil || kind == autoType {
+		return &mountPoint{}, err
+	}
+	if kind == fsType {
+		return nil, ui.Errorf(ui.InUse, "a drive is mounted at %s already", dir).WithHint("walfs umount %s", dir)
+	}
+	folder, err := os.Open(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, ui.Errorf(ui.Failed, "%s belongs to another user", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mount point: %w", err)
+	}
+	m := &mountPoint{folder}
+	if err := m.checkEmpty(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// checkEmpty refuses a folder that holds something, also one that came while the mount was made.
+func (m *mountPoint) checkEmpty() error {
+	if m.folder == nil {
+		return nil
+	}
+	if _, err := m.folder.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("mount point: %w", err)
+	}
+	switch names, err := m.folder.Readdirnames(1); {
+	case len(names) > 0:
+		return ui.Errorf(ui.Failed, "%s is not empty", m.folder.Name()).WithHint("mount at an empty or a new folder; what is in this one would be hidden")
+	case err != nil && !errors.Is(err, io.EOF):
+		return fmt.Errorf("mount point: %w", err)
+	}
+	return nil
+}
+
+// Close lets go of the folder; the mount stays.
+func (m *mountPoint) Close() error {
+	if m.folder == nil {
+		return nil
+	}
+	return m.folder.Close()
+}
+
+// makeMountPoint makes the folder where there is none. The one that it lies in has to be
+// there: a path that nobody has made is more likely a mistyped one.
+func makeMountPoint(dir string) error {
+	switch err := os.Mkdir(dir, 0o700); {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return nil
+		}
+		return ui.Errorf(ui.Failed, "%s is not a folder", dir)
+	case errors.Is(err, syscall.ENOTDIR):
+		return ui.Errorf(ui.Failed, "%s is not a folder", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		parent := filepath.Dir(dir)
+		return ui.Errorf(ui.Failed, "there is no folder %s to mount in", parent).WithHint("if that is the place that is meant: mkdir -p %s", parent)
+	default:
+		return fmt.Errorf("make mount point: %w", err)
+	}
 }
 
 // fuseDevice is where the kernel hands out mounts. fusermount3 opens it with our rights.
@@ -139,8 +216,16 @@ func checkFUSE(device string) error {
 }
 
 // checkOptions refuses, before anything is made, what fusermount3 would refuse in the end.
-func checkOptions(options []string, conf string, uid int) error {
-	if uid == 0 || !slices.Contains(options, "allow_other") {
+func checkOptions(s mountSettings, conf string, uid int) error {
+	if uid == 0 {
+		return nil
+	}
+	for _, option := range []string{"suid", "dev"} {
+		if last := lastOf(s.kernel, option, "no"+option); last == option { // fusermount3 would leave it out, and mount
+			return usagef("-o %s: only root can mount so; a mount of yours is always no%s", option, option)
+		}
+	}
+	if !s.allowOther {
 		return nil
 	}
 	allowed, err := allowsOther(conf)
@@ -151,21 +236,39 @@ func checkOptions(options []string, conf string, uid int) error {
 	return err
 }
 
+// lastOf returns which of two options comes last in a list, "" if neither is in it.
+func lastOf(list []string, a, b string) (last string) {
+	for _, option := range list {
+		if option == a || option == b {
+			last = option
+		}
+	}
+	return last
+}
+
+// deadAt reports whether a mount of ours whose process is gone lies at dir, and refuses one of another kind.
+func deadAt(dir string) (bool, error) {
+	kind, err := mountAt(dir)
+	if err != nil || kind == autoType || !dead(dir) {
+		return false, err
+	}
+	if kind != fsType {
+		return false, ui.Errorf(ui.Failed, "%s is a dead mount of type %q", dir, kind).WithHint("umount -l %s", dir)
+	}
+	return true, nil
+}
+
 // clearDead unmounts what a killed walfs left at dir, as often as it lies there.
 func clearDead(dir string) error {
-	for dead(dir) {
-		kind, err := mountAt(dir)
-		if err != nil {
+	for {
+		gone, err := deadAt(dir)
+		if err != nil || !gone {
 			return err
-		}
-		if kind != fsType {
-			return ui.Errorf(ui.Failed, "%s is a dead mount of type %q", dir, kind).WithHint("umount -l %s", dir)
 		}
 		if err := detach(dir); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // detach takes a mount out of the tree at once, whoever uses it.
@@ -199,20 +302,6 @@ func checkPlaces(dir string, h home, c config) error {
 	}
 	if inside(h.dir, dir) {
 		return usagef("the mount point %s lies inside the state folder %s", dir, h.dir)
-	}
-	return nil
-}
-
-func checkEmpty(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrPermission) {
-		return ui.Errorf(ui.Failed, "%s belongs to another user", dir)
-	}
-	if err != nil {
-		return fmt.Errorf("mount point: %w", err)
-	}
-	if len(entries) > 0 {
-		return ui.Errorf(ui.Failed, "%s is not empty", dir).WithHint("mount at an empty or a new folder; what is in this one would be hidden")
 	}
 	return nil
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/sui"
 	"github.com/walfs/walfs/cmd/internal/ui"
 )
 
@@ -71,7 +74,7 @@ func TestPrepareMountPoint(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(at("file"), []byte("x"), 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(at("file"), []byte("x"), 0o600), os.Symlink("missing/folder", at("nowhere"))); err != nil {
 		t.Fatal(err)
 	}
 	h := home{dir: at("home"), given: true}
@@ -81,7 +84,9 @@ func TestPrepareMountPoint(t *testing.T) {
 		code   ui.Code
 	}{
 		"empty folder":             {"empty", config{}, ui.OK},
-		"new folder":               {"new/deep", config{}, ui.OK},
+		"new folder":               {"new", config{}, ui.OK},
+		"in a folder that is not":  {"mistyped/deep", config{}, ui.Failed},
+		"a link to nowhere":        {"nowhere", config{}, ui.Failed},
 		"not empty":                {"full", config{}, ui.Failed},
 		"a file":                   {"file", config{}, ui.Failed},
 		"below a file":             {"file/x", config{}, ui.Failed},
@@ -122,6 +127,28 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestLedgerErrorsAreExplained looks for a next step beside each error that the client of a ledger may end with.
+func TestLedgerErrorsAreExplained(t *testing.T) {
+	for _, is := range []error{sui.ErrOtherChain, sui.ErrExecution, sui.ErrLocked, sui.ErrForgotten, sui.ErrAway, sui.ErrBehind,
+		sui.ErrUnknown, sui.ErrAnswer, sui.ErrProfile, sui.ErrJournal, sui.ErrJournalInUse, sui.ErrNoJournal, sui.ErrKey,
+		chain.ErrNotOwner, chain.ErrStaleVersion} {
+		err := explain(fmt.Errorf("register: %w", is))
+		if ui.HintOf(err) == "" || ui.CodeOf(err) == ui.OK {
+			t.Errorf("%v: code %d, hint %q", is, ui.CodeOf(err), ui.HintOf(err))
+		}
+	}
+	for name, hint := range refusals {
+		err := explain(fmt.Errorf("register: %w", &chain.AbortError{Module: "m", Name: name}))
+		if ui.HintOf(err) != hint || ui.CodeOf(err) != ui.Chain {
+			t.Errorf("%s: code %d, hint %q", name, ui.CodeOf(err), ui.HintOf(err))
+		}
+	}
+	short := (&account{Client: new(sui.Client), faucet: "pay"}).explain(chain.ErrNoFunds)
+	if ui.HintOf(short) != "pay" || ui.CodeOf(short) != ui.Chain {
+		t.Errorf("no funds: code %d, hint %q", ui.CodeOf(short), ui.HintOf(short))
+	}
+}
+
 func TestCheckFUSE(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "fuse")
 	if err := checkFUSE(missing); err == nil || !strings.Contains(err.Error(), "cannot mount") {
@@ -146,20 +173,32 @@ func TestCheckOptions(t *testing.T) {
 	}
 	tests := []struct {
 		name    string
-		options []string
+		other   bool
 		conf    string
 		uid     int
 		refused bool
 	}{
-		{"root", []string{"allow_other"}, closed, 0, false},
-		{"no such option", []string{"ro"}, closed, 1000, false},
-		{"allowed", []string{"ro", "allow_other"}, open, 1000, false},
-		{"not allowed", []string{"ro", "allow_other"}, closed, 1000, true},
-		{"no settings", []string{"allow_other"}, filepath.Join(dir, "none"), 1000, true},
+		{"root", true, closed, 0, false},
+		{"no such option", false, closed, 1000, false},
+		{"allowed", true, open, 1000, false},
+		{"not allowed", true, closed, 1000, true},
+		{"no settings", true, filepath.Join(dir, "none"), 1000, true},
 	}
 	for _, tt := range tests {
-		if err := checkOptions(tt.options, tt.conf, tt.uid); (err != nil) != tt.refused {
+		if err := checkOptions(mountSettings{allowOther: tt.other}, tt.conf, tt.uid); (err != nil) != tt.refused {
 			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	for options, refused := range map[string]bool{"suid": true, "nosuid,suid": true, "suid,nosuid": false, "dev": true, "dev,nodev": false, "exec,noatime": false} {
+		settings, err := parseOptions(strings.Split(options, ","))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checkOptions(settings, closed, 1000); (ui.CodeOf(err) == ui.Usage) != refused {
+			t.Errorf("-o %s as an ordinary user: %v", options, err)
+		}
+		if err := checkOptions(settings, closed, 0); err != nil {
+			t.Errorf("-o %s as root: %v", options, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -30,9 +31,9 @@ type nodeList struct {
 
 func newNodeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "List, stop, start and check the storage nodes of an embedded drive", Args: arguments(0), RunE: needSubcommand}
-	change := func(use, short, op string) *cobra.Command {
+	change := func(use, short, long, op string) *cobra.Command {
 		return &cobra.Command{
-			Use: use + " NAME...", Short: short, Args: someNames,
+			Use: use + " NAME...", Short: short, Long: long, Args: someNames,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				for _, name := range args {
 					var n nodeStatus
@@ -48,8 +49,13 @@ func newNodeCommand(a *app) *cobra.Command {
 		}
 	}
 	cmd.AddCommand(newNodeListCommand(a),
-		change("stop", "Take a node down until it is started again", opNodeStop),
-		change("start", "Take a stopped node up again", opNodeStart),
+		change("stop", "Take a node down until it is started again",
+			"Stop takes nodes down, as if they had failed, until start takes them up again: to see that the drive\n"+
+				"goes on, or before a disk is changed. With ten nodes it stores with up to three down, and reads with\n"+
+				"up to six; "+a.self+" status says what is lacking.", opNodeStop),
+		change("start", "Take a stopped node up again",
+			"Start takes nodes up again. A mounted drive fills them with what they missed; "+a.self+" node list shows\n"+
+				"what is left.", opNodeStart),
 		newNodeReplaceCommand(a), newNodeScrubCommand(a))
 	return cmd
 }
@@ -94,7 +100,7 @@ func newNodeScrubCommand(a *app) *cobra.Command {
 				bad += s.Missing
 			}
 			if bad > 0 {
-				return ui.Errorf(ui.Partial, "%d slivers are missing or damaged", bad).WithHint("a mounted drive rebuilds them; %s node list shows what is left", a.self)
+				return ui.Errorf(ui.Partial, "%s missing or damaged", ui.Plural(bad, "sliver is", "slivers are")).WithHint("a mounted drive rebuilds them; %s node list shows what is left", a.self)
 			}
 			return nil
 		},
@@ -102,11 +108,7 @@ func newNodeScrubCommand(a *app) *cobra.Command {
 }
 
 func (a *app) scrub(ctx context.Context, name string) (s scrubbed, err error) {
-	h, err := a.home()
-	if err != nil {
-		return s, err
-	}
-	l, err := a.reach(ctx, h, false)
+	l, err := a.reach(ctx, false)
 	if err != nil {
 		return s, err
 	}
@@ -123,7 +125,7 @@ func (a *app) scrub(ctx context.Context, name string) (s scrubbed, err error) {
 		return s, err
 	}
 	return s, a.result("scrub", s, func() error {
-		return a.Print("%s: %d slivers are missing or damaged, of %s with %s", name, s.Missing, blobs(s.Blobs), ui.Size(s.ReadBytes))
+		return a.Print("%s: %s missing or damaged, of %s with %s", name, ui.Plural(s.Missing, "sliver is", "slivers are"), blobs(s.Blobs), ui.Size(s.ReadBytes))
 	})
 }
 
@@ -156,7 +158,11 @@ func (a *app) showNodes(nodes []nodeStatus) error {
 		if n.State != "up" {
 			state, style = fmt.Sprintf("%s (%s)", n.State, n.Reason), ui.Yellow
 		}
-		table.Styled(style, n.Name, state, n.Shards, n.Blobs, ui.Size(n.Bytes), n.SliverReads, n.Dir)
+		held, size := fmt.Sprint(n.Blobs), ui.Size(n.Bytes)
+		if n.State != "up" && n.Blobs == 0 {
+			held, size = "-", "-" // it has not been up since the drive was opened
+		}
+		table.Styled(style, n.Name, state, n.Shards, held, size, n.SliverReads, n.Dir)
 	}
 	return table.Flush()
 }
@@ -173,9 +179,15 @@ func (d *drive) answerNodeStop(_ context.Context, args nodeArgs, _ func(any) err
 }
 
 func (d *drive) answerNodeStart(ctx context.Context, args nodeArgs, _ func(any) error) (nodeStatus, error) {
-	if err := d.net.Start(ctx, args.Name); err != nil {
+	err := d.net.Start(ctx, args.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nodeStatus{}, ui.Errorf(ui.Failed, "start %s: %w", args.Name, err).
+			WithHint("put the disk with its folder back; if that is lost: walfs node replace %s", args.Name)
+	}
+	if err != nil {
 		return nodeStatus{}, fmt.Errorf("start %s: %w", args.Name, err)
 	}
+	d.committer.Retry()
 	return d.node(args.Name)
 }
 
@@ -190,6 +202,7 @@ func (d *drive) answerNodeReplace(ctx context.Context, args replaceArgs, _ func(
 	if err != nil {
 		return nodeStatus{}, err
 	}
+	d.committer.Retry()
 	return d.node(args.Name)
 }
 

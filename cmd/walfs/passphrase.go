@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/cmd/internal/ui"
 )
 
@@ -24,8 +25,12 @@ type passphrase struct {
 func (p *passphrase) flags(set *pflag.FlagSet, prefix, of string) {
 	set.StringVar(&p.file, prefix+"passphrase-file", "", "`FILE` whose first line is the passphrase of "+of)
 	set.IntVar(&p.fd, prefix+"passphrase-fd", -1, "open file `N` whose first line is the passphrase")
+	set.Lookup(prefix + "passphrase-fd").DefValue = "0" // which help leaves out, as the default of a number
 	set.StringVar(&p.command, prefix+"passphrase-command", "", "shell `COMMAND` that prints the passphrase")
 }
+
+// recipientOf makes what stands for a new passphrase, which takes a second of one CPU. Tests make it cheap.
+var recipientOf = seal.PassphraseRecipient
 
 // given reports whether the flags say where it is.
 func (p *passphrase) given() bool {
@@ -40,7 +45,7 @@ func (p *passphrase) read(ctx context.Context, ask func(ctx context.Context, pro
 	case p.file != "":
 		f, err := os.Open(p.file)
 		if err != nil {
-			return ui.Errorf(ui.WrongKey, "passphrase: %w", err)
+			return ui.Errorf(ui.WrongKey, "passphrase: %w", err).WithHint("--passphrase-file names a file whose first line is the passphrase; without it walfs asks on a terminal")
 		}
 		return p.firstLine(f)
 	case p.fd >= 0:

@@ -6,8 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/cmd/internal/control"
 	"github.com/walfs/walfs/cmd/internal/ui"
@@ -70,6 +72,9 @@ func (a *app) putMounted(ctx context.Context, client *control.Client, c *copier,
 	if err == nil {
 		err = l.call(ctx, opStatus, nothing{}, nil, &s)
 	}
+	if err == nil && s.Detached {
+		err = errDetached(s.Mountpoint)
+	}
 	if err = errors.Join(err, l.close()); err != nil {
 		return err
 	}
@@ -77,13 +82,29 @@ func (a *app) putMounted(ctx context.Context, client *control.Client, c *copier,
 	if err != nil {
 		return err
 	}
+	if err := s.reaches(root); err != nil {
+		return errors.Join(err, root.Close())
+	}
 	c.sink = folderSink(root)
 	return errors.Join(a.putInto(ctx, c, src, name), root.Close())
 }
 
+// reaches reports why files below root are not files of the mount: else what is copied there
+// would only seem to be in the drive.
+func (s *status) reaches(root *os.Root) error {
+	info, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Dev == unix.Mkdev(0, uint32(s.Connection)) {
+		return nil
+	}
+	return ui.Errorf(ui.Failed, "%s is not in the drive", ui.Clean(root.Name()))
+}
+
 // putOpened opens the drive and copies into it.
 func (a *app) putOpened(ctx context.Context, h home, c *copier, src, path string) (err error) {
-	d, err := a.openDrive(ctx, h, a.Logger())
+	d, err := a.openDrive(ctx, h, a.logTo(h))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/walfs/walfs/blobstore"
@@ -34,13 +35,13 @@ func (a *app) rebuildIndex(ctx context.Context, h home, s *showing) (err error) 
 	if err != nil {
 		return err
 	}
-	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.Logger()})
+	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.logTo(h)})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	cfg := keep.RebuildConfig{
-		Restore: keep.RestoreConfig{Keys: k.ring, Drive: k.drive, Path: h.index(), Staging: dir, Log: a.Logger()},
+		Restore: keep.RestoreConfig{Keys: k.ring, Drive: k.drive, Path: h.index(), Staging: dir, Log: a.logTo(h)},
 		Backups: h.backups(),
 	}
 	if cfg.Rebooted, err = h.rebooted(); err != nil {
@@ -60,19 +61,26 @@ func (a *app) rebuildIndex(ctx context.Context, h home, s *showing) (err error) 
 
 // network opens the network for a rebuild. That it cannot be opened is no error: there may be a copy.
 func (a *app) network(ctx context.Context, h home, c config, k keys, cfg *keep.RebuildConfig) (close func() error, err error) {
-	net, err := c.openNetwork(ctx, h, k, a.Logger())
+	net, err := c.openNetwork(ctx, h, k, a.logTo(h))
 	if err != nil {
 		cfg.Network = fmt.Errorf("open the network: %w", err)
 		return func() error { return nil }, nil
 	}
-	cfg.Restore.Ledger = net.Ledger(k.wallet.Address())
-	blobs, err := blobstore.New(blobstore.Config{Ledger: cfg.Restore.Ledger, Dial: net.Dial, Codec: net.Codec(), ReadTimeout: checkPatience, Log: a.Logger()})
+	if cfg.Restore.Ledger, err = net.Owner(ctx, k.wallet, h.journal()); err != nil {
+		cfg.Network = err
+		return net.Close, nil
+	}
+	blobs, err := blobstore.New(blobstore.Config{Ledger: cfg.Restore.Ledger, Dial: net.Dial, Codec: net.Codec(), ReadTimeout: checkPatience, Log: a.logTo(h)})
 	if err != nil {
 		cfg.Network = err
 		return net.Close, nil
 	}
 	cfg.Restore.Blobs = blobs
-	return func() error { return errors.Join(blobs.Close(), net.Close()) }, nil
+	close = func() error { return errors.Join(blobs.Close(), net.Close()) }
+	if err := provenance(h, c, net, cfg); err != nil {
+		return nil, errors.Join(err, close())
+	}
+	return close, nil
 }
 
 // rebuilt tells how an index was made anew.
@@ -100,16 +108,23 @@ func (s *showing) rebuilt(r keep.Rebuilt) error {
 	for _, p := range r.Passed {
 		list = append(list, check.Finding{Part: "index", Kind: check.Damage, What: fmt.Sprintf("generation %d cannot be read, and what it says is missing: %s", p.Generation, p.Why)})
 	}
+	for _, f := range r.Salvaged {
+		list = append(list, check.Finding{Part: "index", Kind: check.Repaired, What: fmt.Sprintf("%s stands above what cannot be read", ui.Clean(f.Path)),
+			Done: strings.Join(append([]string{"brought back"}, f.Uncertain...), "; ")})
+	}
+	for _, path := range r.Missed {
+		list = append(list, check.Finding{Part: "index", Kind: check.Damage, What: fmt.Sprintf("what newer generations say of %s is not known whole", ui.Clean(path))})
+	}
 	for _, l := range r.Lost {
 		list = append(list, check.Finding{Part: "extents", Kind: check.Damage, What: fmt.Sprintf("%s cannot be read: %s", ui.Clean(l.Path), l.Why)})
 	}
-	adopted := func(n int, format string) {
+	adopted := func(n int, one, many, what string) {
 		if n > 0 {
-			list = append(list, check.Finding{Part: "staging", Kind: check.Repaired, What: fmt.Sprintf(format, n), Done: "walfs sync stores them"})
+			list = append(list, check.Finding{Part: "staging", Kind: check.Repaired, What: ui.Plural(n, one, many) + " " + what, Done: "walfs sync stores it"})
 		}
 	}
-	adopted(r.Newer, "%d files have newer content here than what is certified; it stands")
-	adopted(r.Placed, "%d files that were never certified have their names again")
+	adopted(r.Newer, "file has", "files have", "newer content here than what is certified; it stands")
+	adopted(r.Placed, "file", "files", "never certified before, under the old name again")
 	for _, what := range r.Shelved {
 		list = append(list, check.Finding{Part: "staging", Kind: check.Damage, What: what, Hint: "it is in lost+found of staging, by the number of its inode"})
 	}

@@ -53,8 +53,11 @@ func newRestoreCommand(a *app) *cobra.Command {
 			"The drive stays with the machine that writes it, and what is restored can be mounted and read.\n" +
 			"With --take-over, and always with --node-dir, this machine becomes the drive's writer: the one\n" +
 			"before, if it still runs, turns read-only. walfs takeover does that later; on a terminal restore asks.\n\n" +
-			"A generation that cannot be read is passed over with all above it. What was restored is then\n" +
-			"to be read only, unless --accept-loss goes on from there.",
+			"A generation that cannot be read is passed over. What was restored is then to be read only,\n" +
+			"unless --accept-loss goes on from there. Of what stands above it files are brought back that\n" +
+			"are told whole, under their names, or in lost+found by number where the name or the folder is\n" +
+			"not known; so is what newer generations took a name from. The report says what is uncertain,\n" +
+			"and what is missing.",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.restore(cmd.Context(), o)
@@ -175,13 +178,16 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (r restored, err er
 		kept = kept || h.missing() == nil
 		return r, err
 	}
-	if o.sheet != "" && left == nil {
+	if left == nil && (o.sheet != "" || isExport(o.key)) {
 		if err := noteSurvival(h, o); err != nil {
 			return r, err
 		}
 	}
 	r = newRestored(h, report)
 	r.Problems = append(r.Problems, lost...)
+	if !r.ReadOnly {
+		a.keepKeys(h, c)
+	}
 	if left != nil {
 		r.survived(left)
 	}
@@ -256,6 +262,9 @@ func (a *app) copyHome(h home, o restoreOptions) error {
 // the identity file beside them does, as key export left it, if it can.
 func (a *app) openGiven(ctx context.Context, h home, o restoreOptions) error {
 	p := keyPair{key: o.key, wallet: o.wallet}
+	if err := p.there(); err != nil {
+		return err
+	}
 	if beside := filepath.Join(filepath.Dir(o.key), filepath.Base(h.identity())); a.unlock.file(h, config{}) == "" && !a.unlock.pass.given() {
 		ids, err := seal.ReadIdentityFile(beside, nil)
 		if err == nil {
@@ -337,7 +346,7 @@ func copyPrivate(to, from string) error {
 // replay rebuilds the index from the network. It returns with the report the
 // files that the nodes do not have whole, where nodes are missing.
 func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOptions) (report keep.Report, lost []string, err error) {
-	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.Logger()})
+	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.logTo(h)})
 	if err != nil {
 		return report, nil, err
 	}
@@ -346,7 +355,7 @@ func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOpt
 	if len(o.nodeDirs) > 0 {
 		o.rollback = o.rollback || o.loss // what is behind the damage of the log was seen, and is given up
 		then = func(net *embedded.Network, blobs *blobstore.Client) (err error) {
-			db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.Logger()})
+			db, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.logTo(h)})
 			if err != nil {
 				return err
 			}
@@ -357,9 +366,12 @@ func (a *app) replay(ctx context.Context, h home, c config, k keys, o restoreOpt
 	report, err = a.rebuild(ctx, h, c, k, o.takeoverOptions, keep.RestoreConfig{
 		Path: h.index(), Staging: dir, At: o.at, ReadOnly: o.read || o.text != "",
 	}, then)
+	var never *keep.NoGenerationError
 	switch {
-	case errors.Is(err, keep.ErrNoGeneration):
-		return report, nil, ui.Errorf(ui.Failed, "%w: %s", err, o.text)
+	case errors.As(err, &never) && never.TooNew():
+		return report, nil, ui.Errorf(ui.Failed, "%w", err).WithHint("the newest is %d, of %s", never.Generation, timeOf(never.Time))
+	case errors.As(err, &never):
+		return report, nil, ui.Errorf(ui.Failed, "%w: %s", err, o.text).WithHint("the oldest that is there is %d, of %s", never.Generation, timeOf(never.Time))
 	case errors.Is(err, blobstore.ErrUnavailable) && len(o.nodeDirs) > 0:
 		return report, nil, ui.Errorf(ui.TooFewNodes, "the nodes that are left do not have enough of the drive's names: %w", err).
 			WithHint("look for more node folders, and restore from all of them into another state folder")

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -46,22 +48,32 @@ type restored struct {
 	Inodes     int64        `json:"inodes"`
 	Bytes      int64        `json:"bytes"`
 	Problems   []string     `json:"problems"`
-	Nodes      []string     `json:"nodes,omitempty"`        // whose folders were found
-	Missing    []string     `json:"missing,omitempty"`      // nodes that got new folders, to be filled from the others
-	Newest     uint64       `json:"newest_generation"`      // that the ledger names
-	Written    string       `json:"last_written,omitempty"` // when the ledger was told of it
-	Passed     []passedOver `json:"passed_over,omitempty"`  // newest first
-	Missed     []string     `json:"missed,omitempty"`       // paths of which generations say something that was left out
-	MissedIn   int          `json:"missed_count,omitempty"` // how many such paths there are
-	Lost       []lostFile   `json:"lost,omitempty"`         // files that cannot be read any more
-	LostIn     int          `json:"lost_count,omitempty"`   // how many such files there are
-	Shelved    []string     `json:"shelved,omitempty"`      // files that were never stored; they are in lost+found
+	Nodes      []string     `json:"nodes,omitempty"`          // whose folders were found
+	Missing    []string     `json:"missing,omitempty"`        // nodes that got new folders, to be filled from the others
+	Newest     uint64       `json:"newest_generation"`        // that the ledger names
+	Written    string       `json:"last_written,omitempty"`   // when the ledger was told of it
+	Passed     []passedOver `json:"passed_over,omitempty"`    // newest first
+	Salvaged   []salvaged   `json:"salvaged,omitempty"`       // files that generations above those told all of
+	SalvagedIn int          `json:"salvaged_count,omitempty"` // how many such files there are
+	Missed     []string     `json:"missed,omitempty"`         // paths of which those say something that is missing still
+	MissedIn   int          `json:"missed_count,omitempty"`   // how many such paths there are
+	Lost       []lostFile   `json:"lost,omitempty"`           // files that cannot be read any more
+	LostIn     int          `json:"lost_count,omitempty"`     // how many such files there are
+	Shelved    []string     `json:"shelved,omitempty"`        // files that were never stored; they are in lost+found
 }
 
 // passedOver is a generation that cannot be read.
 type passedOver struct {
 	Generation uint64 `json:"generation"`
 	Reason     string `json:"reason"`
+}
+
+// salvaged is a file that was brought back from above a generation that cannot be read.
+type salvaged struct {
+	Path       string   `json:"path"`
+	Bytes      int64    `json:"bytes"`
+	Generation uint64   `json:"generation,omitempty"` // that told of it
+	Uncertain  []string `json:"uncertain,omitempty"`
 }
 
 // lostFile is a file that cannot be read any more.
@@ -75,7 +87,10 @@ func newRestored(h home, r keep.Report) restored {
 	to := restored{
 		Drive: hex.EncodeToString(r.Drive[:]), Home: h.dir, Generation: r.Generation, Time: timeOf(r.Time), ReadOnly: !r.Writer,
 		Inodes: r.Inodes, Bytes: r.Bytes, Problems: append([]string{}, r.Problems...),
-		Newest: r.Newest, Written: timeOf(r.Before.Time), Missed: r.Missed, MissedIn: r.MissedIn, LostIn: r.LostIn,
+		Newest: r.Newest, Written: timeOf(r.Before.Time), SalvagedIn: r.SalvagedIn, Missed: r.Missed, MissedIn: r.MissedIn, LostIn: r.LostIn,
+	}
+	for _, f := range r.Salvaged {
+		to.Salvaged = append(to.Salvaged, salvaged(f))
 	}
 	for _, p := range r.Passed {
 		to.Passed = append(to.Passed, passedOver{p.Generation, p.Why})
@@ -117,17 +132,44 @@ func (a *app) showRestored(r restored) error {
 	if r.ReadOnly {
 		of += ", to be read only"
 	}
-	err := a.Print("restored generation %d%s: %d files and folders, %s; %s mount DIR mounts it",
-		r.Generation, of, r.Inodes, ui.Size(r.Bytes), a.self)
+	err := a.Print("restored generation %d%s: %s, %s; %s mount DIR mounts it",
+		r.Generation, of, ui.Plural(r.Inodes, "file or folder", "files and folders"), ui.Size(r.Bytes), a.self)
 	if !r.ReadOnly {
-		return err
+		return errors.Join(err, a.Print("this machine writes the drive from now on"))
 	}
 	if when, never := time.Parse(time.RFC3339, r.Written); never == nil {
 		err = errors.Join(err, a.Print("the drive was last written %s by another machine, and stays with it", ago(when)))
 	} else {
 		err = errors.Join(err, a.Print("the drive was never written, and stays with the machine that made it"))
 	}
+	if r.Generation < r.Newest && len(r.Passed) == 0 {
+		return errors.Join(err, a.Print("it stays as it was then; takeover would bring it to the newest generation, %d", r.Newest))
+	}
 	return errors.Join(err, a.Print("if that machine is gone: %s --home %s takeover", a.self, r.Home))
+}
+
+// restoredOnly is why a drive cannot be written that was restored to be read.
+type restoredOnly struct {
+	from string // the state that was restored
+	why  error  // what the committer says of it; may be nil
+}
+
+func (e *restoredOnly) Error() string { return "restored from " + e.from }
+
+// Unwrap returns what the committer says.
+func (e *restoredOnly) Unwrap() error { return e.why }
+
+// whyReadOnly says of a drive that was restored to be read that it was, and returns why for others.
+func (d *drive) whyReadOnly(ctx context.Context, why error) error {
+	at, err := d.index.Anchored(ctx)
+	if err != nil || at.Version != 0 {
+		return why
+	}
+	from := "an older generation"
+	if a := at.Anchor; a != nil {
+		from = fmt.Sprintf("generation %d of %s", a.Generation, timeOf(time.Unix(0, a.Time)))
+	}
+	return &restoredOnly{from: from + " in " + d.config.networkFolder(d.home), why: why}
 }
 
 // ago says how long a time is past, for a person.
@@ -155,9 +197,18 @@ func (r restored) err(a *app) error {
 		parts = append(parts, fmt.Sprintf("generation %d is passed over: %s", p.Generation, p.Reason))
 	}
 	a.warnOf(parts, len(parts))
+	var doubts []string
+	for _, f := range r.Salvaged {
+		text := "salvaged from newer generations: " + f.Path
+		if len(f.Uncertain) > 0 {
+			text += "; " + strings.Join(f.Uncertain, "; ")
+		}
+		doubts = append(doubts, text)
+	}
+	a.warnOf(doubts, r.SalvagedIn)
 	var missed []string
 	for _, path := range r.Missed {
-		missed = append(missed, "newer generations speak of "+path)
+		missed = append(missed, "newer generations speak of "+path+", and do not tell all of it")
 	}
 	a.warnOf(missed, r.MissedIn)
 	var lost []string
@@ -170,16 +221,24 @@ func (r restored) err(a *app) error {
 	}
 	switch {
 	case len(r.Passed) > 0 && r.ReadOnly:
-		return ui.Errorf(ui.Partial, "generation %d could not be read, and %d is what was restored", r.Newest, r.Generation).
+		return ui.Errorf(ui.Partial, "generation %d could not be read, and %d is what was restored%s", r.Passed[0].Generation, r.Generation, r.more()).
 			WithHint("try again when more nodes answer; %s --home %s takeover --accept-loss goes on from generation %d", a.self, r.Home, r.Generation)
 	case len(r.Passed) > 0:
-		return ui.Errorf(ui.Partial, "generations up to %d are given up: the drive goes on from %d", r.Newest, r.Generation)
+		return ui.Errorf(ui.Partial, "generations up to %d are given up: the drive goes on from %d%s", r.Newest, r.Generation, r.more())
 	case r.LostIn > 0:
-		return ui.Errorf(ui.Partial, "%d files cannot be read any more; all else is restored", r.LostIn)
+		return ui.Errorf(ui.Partial, "%s be read any more; all else is restored", ui.Plural(r.LostIn, "file cannot", "files cannot"))
 	case len(r.Problems) > 0:
-		return ui.Errorf(ui.Partial, "%d entries are not as they were", len(r.Problems))
+		return ui.Errorf(ui.Partial, "%s not as they were", ui.Plural(len(r.Problems), "entry is", "entries are"))
 	}
 	return nil
+}
+
+// more says how many files are newer than the generation that was restored.
+func (r restored) more() string {
+	if r.SalvagedIn == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", with %d files of newer ones", r.SalvagedIn)
 }
 
 // warnOf warns of the first of n things, of which some are listed.
@@ -196,20 +255,23 @@ func (a *app) warnOf(list []string, n int) {
 // Then, which may be nil, is called while the network is open.
 func (a *app) rebuild(ctx context.Context, h home, c config, k keys, o takeoverOptions, cfg keep.RestoreConfig,
 	then func(*embedded.Network, *blobstore.Client) error) (report keep.Report, err error) {
-	net, err := c.openNetwork(ctx, h, k, a.Logger())
+	net, err := c.openNetwork(ctx, h, k, a.logTo(h))
 	if err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
-	ledger := net.Ledger(k.wallet.Address())
+	ledger, err := net.Owner(ctx, k.wallet, h.journal())
+	if err != nil {
+		return report, err
+	}
 	blobs, err := blobstore.New(blobstore.Config{
-		Ledger: ledger, Dial: net.Dial, Codec: net.Codec(), ReadTimeout: time.Duration(c.ReadTimeout), Log: a.Logger(),
+		Ledger: ledger, Dial: net.Dial, Codec: net.Codec(), ReadTimeout: time.Duration(c.ReadTimeout), Log: a.logTo(h),
 	})
 	if err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, blobs.Close()) }()
-	cfg.Ledger, cfg.Blobs, cfg.Keys, cfg.Drive, cfg.Log = ledger, blobs, k.ring, k.drive, a.Logger()
+	cfg.Ledger, cfg.Blobs, cfg.Keys, cfg.Drive, cfg.Log = ledger, blobs, k.ring, k.drive, a.logTo(h)
 	cfg.Verify, cfg.AcceptLoss = o.verify, o.loss
 	memory := memoryOf(k.drive, a.getenv)
 	if !o.rollback {
@@ -224,12 +286,20 @@ func (a *app) rebuild(ctx context.Context, h home, c config, k keys, o takeoverO
 		}
 		cfg.ReadOnly = !take
 	}
+	if _, err := rand.Read(cfg.Writer[:]); err != nil {
+		return report, err
+	}
 	progress := a.Progress("restore", "generations")
 	cfg.Progress = func(p keep.Progress) { showStep(progress, p) }
 	report, err = keep.Restore(ctx, cfg)
 	progress.End()
 	if err != nil {
 		return report, explainRestore(err)
+	}
+	if report.Writer { // so that the writer before leaves the copies of the keys alone
+		if err := h.claimAs(net, cfg.Writer); err != nil {
+			return report, err
+		}
 	}
 	if then != nil {
 		if err := then(net, blobs); err != nil {

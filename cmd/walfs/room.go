@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ const (
 type room struct {
 	d     *drive
 	disks []disk
+	limit int64 // bytes that staging may hold undrained; 0: as the disks have room
 
 	look sync.Mutex // one look at a time
 	kick chan struct{}
@@ -29,6 +31,7 @@ type room struct {
 	mu      sync.Mutex // guards the fields below
 	at      time.Time  // of the last look
 	taken   int64      // bytes staged since
+	staged  int64      // bytes that waited to be drained at the last look
 	written int64      // bytes staged since nothing waited to be drained
 	begun   bool       // written counts
 	busy    bool       // at the last look something waited to be drained
@@ -37,7 +40,7 @@ type room struct {
 }
 
 func newRoom(d *drive) (*room, error) {
-	r := &room{d: d, kick: make(chan struct{}, 1)}
+	r := &room{d: d, kick: make(chan struct{}, 1), limit: int64(d.config.StagingLimit)}
 	if err := r.findDisks(); err != nil {
 		return nil, err
 	}
@@ -46,21 +49,25 @@ func newRoom(d *drive) (*room, error) {
 
 // hooks returns what the file system asks.
 func (r *room) hooks() drivefs.Room {
-	return drivefs.Room{Take: r.take, Space: r.get}
+	return drivefs.Room{Take: r.take, Space: r.get, Spare: r.unlooked, Quota: int64(r.d.config.Quota)}
 }
 
-// take refuses n more bytes when they could not be drained.
+// take refuses n more bytes when they could not be drained, and makes the writer wait
+// the longer the less is left.
 func (r *room) take(n int64) error {
 	r.mu.Lock()
-	age, fits := time.Since(r.at), r.taken+n <= r.spare
+	age, fits := time.Since(r.at), n <= r.spareNow()
+	var wait time.Duration
 	if fits {
 		r.count(n)
+		wait = r.slow(n)
 	}
 	r.mu.Unlock()
 	if age > roomStale {
 		r.wake()
 	}
 	if fits {
+		time.Sleep(wait)
 		return nil
 	}
 	if age > roomUrgent {
@@ -70,11 +77,40 @@ func (r *room) take(n int64) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.taken+n > r.spare {
+	if n > r.spareNow() {
 		return drivefs.ErrNoRoom
 	}
 	r.count(n)
 	return nil
+}
+
+// spareNow returns how many bytes may be staged now, by the disks and by the limit for
+// staging. The caller holds mu.
+func (r *room) spareNow() int64 {
+	spare := r.spare - r.taken
+	if r.limit > 0 {
+		spare = min(spare, r.limit-r.staged-r.taken)
+	}
+	return spare
+}
+
+// Writers are slowed down while staging is fuller than slowFrom of what it may hold, from
+// nothing to slowRate, in bytes a second, when it is full. That is less than draining does
+// on a slow disk, so that who writes on and on goes at its pace and is not refused.
+const (
+	slowFrom = 0.8
+	slowRate = 4 << 20
+)
+
+// slow returns how long the writer of n bytes, which are counted, has to wait. The caller holds mu.
+func (r *room) slow(n int64) time.Duration {
+	held := float64(r.staged + r.taken)
+	full := held / (held + float64(max(0, r.spareNow())))
+	if n <= 0 || full <= slowFrom {
+		return 0
+	}
+	steep := (full - slowFrom) / (1 - slowFrom)
+	return time.Duration(steep * steep * float64(n) / slowRate * float64(time.Second))
 }
 
 // count notes that n bytes are staged. The caller holds mu.
@@ -102,7 +138,21 @@ func (r *room) left() int64 {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(0, r.spare-r.taken)
+	return max(0, r.spareNow())
+}
+
+// unlooked is left from memory. Only before the first look it looks.
+func (r *room) unlooked() int64 {
+	r.mu.Lock()
+	at, spare := r.at, r.spareNow()
+	r.mu.Unlock()
+	if at.IsZero() {
+		return r.left()
+	}
+	if time.Since(at) > roomStale {
+		r.wake()
+	}
+	return spare
 }
 
 func (r *room) wake() {
@@ -113,14 +163,18 @@ func (r *room) wake() {
 }
 
 // run looks again when somebody asks who has old numbers, and while something is drained,
-// and makes room where it is short. It sleeps when nothing happens.
+// and makes room where it is short. When there is room again on a disk that was full, what
+// failed for it is tried again. It sleeps when nothing happens.
 func (r *room) run(ctx context.Context) error {
+	told := ""
 	for {
-		if err := r.refresh(ctx, roomStale); err != nil && ctx.Err() == nil {
+		err := errors.Join(r.refresh(ctx, roomStale), r.relieve())
+		if err != nil && ctx.Err() == nil && err.Error() != told {
+			told = err.Error()
 			r.d.log.Warn("cannot tell how much room there is", "err", err)
 		}
 		var tick <-chan time.Time
-		if r.draining() {
+		if err != nil || r.draining() {
 			tick = time.After(roomWatch)
 		}
 		select {
@@ -130,6 +184,19 @@ func (r *room) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// relieve tells the committer when there is more room than there was.
+func (r *room) relieve() (err error) {
+	more := false
+	for i := range r.disks {
+		relieved, e := r.disks[i].relieved()
+		more, err = more || relieved, errors.Join(err, e)
+	}
+	if more {
+		r.d.committer.Retry()
+	}
+	return err
 }
 
 func (r *room) draining() bool {
@@ -146,6 +213,7 @@ type backlog struct {
 	copies   int64 // clean copies, as far as they are sure to be clean
 	cache    int64
 	stored   int64 // certified contents, for statfs
+	ignored  int64 // that stays in staging
 }
 
 // refresh looks at backlog and disks, unless that was done less than age ago.
@@ -167,8 +235,8 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 		return err
 	}
 	spare, short := int64(1)<<62, int64(0)
-	for _, place := range r.disks {
-		left, lacks, err := place.spare(b)
+	for i := range r.disks {
+		left, lacks, err := r.disks[i].spare(b)
 		if err != nil {
 			return err
 		}
@@ -177,7 +245,7 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	r.evict(b, short)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.at, r.spare = time.Now(), spare
+	r.at, r.spare, r.staged = time.Now(), spare, b.staged
 	r.taken -= before // the look saw those bytes, but for the lag
 	if r.busy = b.busy; r.busy {
 		r.taken += min(before, stagingLag)
@@ -185,22 +253,21 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 		r.written, r.begun = r.taken, true
 	}
 	free := max(0, spare)
-	r.space = drivefs.Space{Total: free + b.stored + b.staged, Free: free}
+	r.space = drivefs.Space{Total: free + b.stored + b.staged + b.ignored, Free: free}
 	return nil
 }
 
-// backlog adds up what waits. What staging holds beside clean copies has to be drained; so
+// backlog adds up what waits. What staging holds beside clean copies and ignored files has to be drained; so
 // have changes of files of which it also keeps a copy, which are at most what was written
 // and at most the dirty files as a whole.
 func (r *room) backlog(ctx context.Context, written int64) (b backlog, err error) {
+	r.d.staging.Look() // at what the kernel writes by itself
 	usage, err := r.d.index.Usage(ctx)
 	if err != nil {
 		return b, err
 	}
-	copies, err := r.d.index.CopiesBytes(ctx)
-	if err != nil {
-		return b, err
-	}
+	copies := r.d.index.CopiesSum().Bytes
+	waiting := r.d.copies.Load().Waiting() // certified, and not counted as copies yet
 	open, err := r.d.index.Segments(ctx, index.SegmentFilter{Below: walrus.Certified})
 	if err != nil {
 		return b, err
@@ -209,19 +276,34 @@ func (r *room) backlog(ctx context.Context, written int64) (b backlog, err error
 	b.busy = b.segments > 0 || usage.Dirty+usage.Staged+usage.Storing > 0
 	if !b.busy {
 		// A file that is being written for the first time has no size in the index yet.
-		dirty, err := r.d.index.Dirties(ctx)
+		dirty, err := r.d.index.DirtyFiles(ctx)
 		if err != nil {
 			return b, err
 		}
-		b.busy = len(dirty) > 0
+		b.busy = dirty > usage.IgnoredFiles
+	}
+	if usage.IgnoredFiles > 0 {
+		if b.ignored, err = r.ignored(ctx); err != nil {
+			return b, err
+		}
 	}
 	if b.busy {
-		b.staged = max(0, r.d.staging.Bytes()-copies)
+		b.staged = max(0, r.d.staging.Bytes()-copies-waiting-b.ignored)
 	}
 	changed := max(0, min(usage.Dirty+usage.Staged, written)-b.staged)
 	b.staged += changed
 	b.copies = max(0, copies-changed)
 	return b, nil
+}
+
+// ignored returns how many bytes staging holds that are never drained.
+func (r *room) ignored(ctx context.Context) (n int64, err error) {
+	files, err := r.d.index.Ignored(ctx)
+	for ino := range files {
+		held, _ := r.d.staging.Allocated(ino)
+		n += held
+	}
+	return n, err
 }
 
 // evict gives the cache and the clean copies less than their budget while room is short.
@@ -230,8 +312,8 @@ func (r *room) evict(b backlog, short int64) {
 	if short > 0 {
 		budget = min(budget, max(0, b.copies+b.cache-short))
 	}
-	r.d.copies.SetBudget(budget)
-	if short > 0 {
-		r.d.copies.Wake()
+	if r.d.cache.Budget() != budget {
+		r.d.cache.SetBudget(budget)
+		r.d.copies.Load().Wake()
 	}
 }

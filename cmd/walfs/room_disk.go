@@ -30,6 +30,9 @@ type disk struct {
 	share float64 // bytes written to it when one staged byte is drained
 	home  bool    // staging and outbox lie here
 	cache bool    // the sliver cache lies here
+	floor int64   // bytes that what can be evicted leaves free
+	low   int64   // the least that was free since it came below the reserve, in bytes
+	full  bool    // low counts
 }
 
 // findDisks sorts state folder, cache and nodes by file system.
@@ -56,7 +59,7 @@ func (r *room) findDisks() error {
 	}
 	home.home = true
 	if place, err := visit(cacheDir); err == nil {
-		place.cache = true
+		place.cache, place.floor = true, r.d.floor
 	}
 	nodes := r.d.net.Nodes()
 	for _, node := range nodes {
@@ -75,15 +78,41 @@ func (r *room) findDisks() error {
 	return nil
 }
 
-// spare returns how many bytes more may be staged, and how much is to be evicted so that
-// the backlog fits already.
-func (k disk) spare(b backlog) (left, short int64, err error) {
+// room returns how many bytes of the disk are free, and how many it has.
+func (k *disk) room() (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(k.path, &st); err != nil {
 		return 0, 0, fmt.Errorf("room on the disk of %s: %w", k.path, err)
 	}
-	free, total := int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
-	need := int64(k.share*float64(b.staged)) + min(maxReserve, total/20)
+	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+}
+
+// relief is how many bytes have to become free on a disk until storing is tried again: names alone need less.
+const relief = 1 << 20
+
+// relieved reports whether a disk that is, or was, down to its reserve has more room now than at the last look.
+func (k *disk) relieved() (bool, error) {
+	free, total, err := k.room()
+	if err != nil {
+		return false, err
+	}
+	reserve := reserveOf(total)
+	more := k.full && (free >= k.low+relief || free >= reserve)
+	if more || !k.full || free < k.low {
+		k.low = free
+	}
+	k.full = free < reserve
+	return more, nil
+}
+
+// spare returns how many bytes more may be staged, and how much is to be evicted so that
+// the backlog fits already.
+func (k *disk) spare(b backlog) (left, short int64, err error) {
+	free, total, err := k.room()
+	if err != nil {
+		return 0, 0, err
+	}
+	need := int64(k.share*float64(b.staged)) + reserveOf(total)
 	cost := k.share // of one byte more
 	var evictable int64
 	if k.home {
@@ -99,5 +128,8 @@ func (k disk) spare(b backlog) (left, short int64, err error) {
 	} else {
 		left = 1 << 62
 	}
-	return left, min(evictable, max(0, need-free)), nil
+	return left, min(evictable, max(0, need-free, k.floor-free)), nil
 }
+
+// reserveOf returns what is left free on a disk of total bytes.
+func reserveOf(total int64) int64 { return min(maxReserve, total/20) }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"errors"
+	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	drivefs "github.com/walfs/walfs/fs"
+	"github.com/walfs/walfs/fs/staging"
+	"github.com/walfs/walfs/index"
 )
 
 // TestSpare compares what a disk may take with the rule of the design: 4.5 bytes for each
@@ -55,6 +59,91 @@ func TestSpare(t *testing.T) {
 	if left, short, err := all.spare(full); err != nil || left >= 0 || short != 7<<20 {
 		t.Errorf("a backlog that does not fit: %d left, %d to evict, %v; want less than nothing, %d", left, short, err, 7<<20)
 	}
+}
+
+// TestWritersSlow fills what staging may hold: there is no wait for the first four fifths, then
+// each write waits longer than the one before, up to what slowRate says, and what has no room is refused.
+func TestWritersSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const write, limit = 1 << 20, 1000 << 20
+		r := &room{kick: make(chan struct{}, 1), limit: limit, spare: 1 << 50, at: time.Now().Add(time.Hour)} // it looks at no disk
+		most, last := time.Duration(float64(write)/slowRate*float64(time.Second)), time.Duration(0)
+		for held := int64(write); held <= limit; held += write {
+			start := time.Now()
+			if err := r.take(write); err != nil {
+				t.Fatalf("%d bytes of %d: %v", held, limit, err)
+			}
+			took := time.Since(start)
+			switch free := float64(held) <= slowFrom*limit; {
+			case free && took != 0:
+				t.Fatalf("the writer of byte %d waits %s with room", held, took)
+			case !free && took <= last:
+				t.Fatalf("the writer of byte %d waits %s, the one before it %s", held, took, last)
+			}
+			last = took
+		}
+		if last.Round(time.Millisecond) != most {
+			t.Errorf("the last one waits %s, want %s", last, most)
+		}
+		if err := r.take(1); !errors.Is(err, drivefs.ErrNoRoom) {
+			t.Errorf("one byte too many: %v", err)
+		}
+	})
+}
+
+// TestBacklog counts what the kernel has written by itself when it is asked, and leaves out
+// what never leaves the machine.
+func TestBacklog(t *testing.T) {
+	a := newApp(io.Discard, io.Discard)
+	h := home{dir: t.TempDir()}
+	if _, err := a.initDrive(t.Context(), h, initOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := a.openDrive(t.Context(), h, a.Logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	const size = 4 << 20
+	grow := func(name string) *staging.File {
+		t.Helper()
+		attr, err := d.index.Create(t.Context(), index.CreateRequest{Parent: index.Root, Name: []byte(name), Mode: unix.S_IFREG | 0o600})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := d.staging.File(t.Context(), attr.Ino, staging.Shape{Version: attr.Version, New: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Lend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Fallocate(f.Fd(), 0, 0, size); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	want := func(what string, n int64) {
+		t.Helper()
+		b, err := d.room.backlog(t.Context(), 0)
+		if err != nil || b.staged < n || b.staged > n+size/2 || b.busy != (n > 0) {
+			t.Errorf("%s: staged %d, busy %v, %v, want about %d", what, b.staged, b.busy, err, n)
+		}
+	}
+	for i, name := range []string{"doc", "other"} {
+		defer grow(name).Release()
+		want(name, int64(i+1)*size)
+	}
+	f := grow(".doc.swp")
+	defer f.Release()
+	if err := d.index.Queue(t.Context(), f.Ino(), f.State()); err != nil {
+		t.Fatal(err)
+	}
+	want("with a file that is ignored", 2*size)
 }
 
 func TestTake(t *testing.T) {

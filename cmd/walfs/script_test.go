@@ -10,11 +10,25 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/walfs/walfs/blobstore/seal"
 )
 
 func TestMain(m *testing.M) {
+	recipientOf = cheapRecipient
+	quiet = 20 * time.Second // so that a pause of the machine between two lines of a script makes no generation
 	testscript.Main(m, map[string]func(){"walfs": main})
+}
+
+// cheapRecipient stands for a passphrase as seal.PassphraseRecipient does, but for the time that guessing it takes.
+func cheapRecipient(passphrase string) (seal.Recipient, error) {
+	r, err := seal.PassphraseRecipient(passphrase)
+	if err == nil {
+		r.(*age.ScryptRecipient).SetWorkFactor(10)
+	}
+	return r, err
 }
 
 // TestScript runs testdata/script: what a person types, what is answered, and the exit codes.
@@ -22,7 +36,6 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		Deadline:            time.Now().Add(10 * time.Minute),
 		Setup:               setupScript,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -100,15 +113,18 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// patience is how long a test waits for what has to come, on a machine that does much else.
+const patience = 2 * time.Minute
+
 // until COMMAND… runs a command again and again until it succeeds.
 func until(ts *testscript.TestScript, _ bool, args []string) {
 	var err error
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if err = ts.Exec(args[0], args[1:]...); err == nil {
 			return
 		}
 	}
-	ts.Fatalf("did not come true within 30 s: %v", err)
+	ts.Fatalf("did not come true within %s: %v", patience, err)
 }
 
 // affine SIZE FILE writes the input of the reference vectors of kind affine, a=131 b=7 c=0.

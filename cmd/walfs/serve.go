@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"github.com/walfs/walfs/cmd/internal/control"
+	"github.com/walfs/walfs/cmd/internal/ui"
 	drivefs "github.com/walfs/walfs/fs"
 	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/index"
 )
 
-// defaultMemory is the soft limit of the process's memory in bytes, unless GOMEMLIMIT or the configuration says more.
-const defaultMemory = 512 << 20
+// defaultMemory is the soft limit of the process's memory in bytes, unless GOMEMLIMIT or the configuration says more. It is
+// above what is in use once programs have looked at a million names: below that the collector would run all the time.
+const defaultMemory = 1 << 30
 
 // How long a mount that is in use may keep the process after a signal, and how long it may
 // take to bring what is staged onto the disk after that.
@@ -38,20 +40,21 @@ type service struct {
 	server *drivefs.Server
 	gone   chan error // the mount is gone, and what was staged is on the disk
 
-	connection int // the kernel's number of it
-
-	mu       sync.Mutex // guards the field below
-	readOnly error      // why nothing can be committed
+	mu         sync.Mutex // guards the fields below
+	connection int        // the kernel's number of the mount
+	readOnly   error      // why nothing can be committed
 }
 
 // serve mounts the drive at dir, calls ready when the kernel can use it, and returns when it is
 // unmounted: by umount, by fusermount3, or by a signal, which ends ctx.
 func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log *slog.Logger, ready func(mountedDrive) error) (err error) {
 	opening := context.WithoutCancel(ctx)
-	d, err := a.openDrive(opening, h, log)
+	last := &recent{}
+	d, err := a.openDrive(opening, h, last.remembering(log))
 	if err != nil {
 		return err
 	}
+	d.recent = last
 	defer func() { err = errors.Join(err, d.Close()) }()
 	limitMemory(d.config)
 	fsys, err := d.recover(opening)
@@ -61,16 +64,14 @@ func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log
 	s := &service{d: d, dir: dir, fsys: fsys, gone: make(chan error, 1)}
 	d.mounted = s.mounted
 	s.checkWriter(opening)
-	kernel := o.kernel(dir, d)
+	kernel := o.settings.mount(dir, d)
+	kernel.Hooks.Files = s.files()
+	kernel.Debug = d.log.Enabled(opening, slog.LevelDebug)
 	if kernel.ReadOnly {
-		s.readOnly = errors.New("mounted with -o ro")
+		s.readOnly = errAskedReadOnly
 	}
-	if s.server, err = fsys.Mount(kernel); err != nil {
+	if err := s.mount(kernel); err != nil {
 		return err
-	}
-	go func() { s.gone <- s.server.Wait() }()
-	if s.connection, err = connectionAt(dir); err != nil {
-		return errors.Join(err, s.unmount(false))
 	}
 	socket, err := control.Listen(h.dir)
 	if err != nil {
@@ -82,8 +83,9 @@ func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log
 	s.answerAt(socket)
 	workers.Go(func() { failed <- socket.Serve(working) })
 	workers.Go(func() { failed <- d.run(working, s.takenOver) })
-	err = ready(mountedDrive{Mountpoint: dir, Home: h.dir, PID: os.Getpid(), ReadOnly: s.mounted().readOnly != nil})
+	err = ready(s.mountedDrive(h))
 	if err == nil {
+		s.notify(notifyReady, "mounted at "+dir)
 		err = s.wait(ctx, failed)
 	}
 	err = errors.Join(err, socket.Close()) // the answer to umount goes out
@@ -92,8 +94,32 @@ func (a *app) serve(ctx context.Context, h home, dir string, o mountOptions, log
 	return err
 }
 
-// limitMemory sets the soft limit, which GOMEMLIMIT overrides.
+// mount mounts the drive at an empty folder, and finds out which of the kernel's mounts it is.
+func (s *service) mount(kernel drivefs.MountOptions) error {
+	at, err := openMountPoint(s.dir)
+	if err != nil {
+		return err
+	}
+	if s.server, err = s.fsys.Mount(kernel); err != nil {
+		return errors.Join(err, at.Close())
+	}
+	go func() { s.gone <- s.server.Wait() }()
+	if err := errors.Join(s.connected(), at.checkEmpty(), at.Close()); err != nil {
+		return errors.Join(err, s.unmount(false))
+	}
+	return nil
+}
+
+// garbagePercent is how much garbage there may be for each byte in use before it is collected: a
+// good part of what is in use always is, and not garbage (tables of the encoding, 75 MiB), and most
+// of the rest are large buffers, which cost the collector little.
+const garbagePercent = 50
+
+// limitMemory sets the soft limit, which GOMEMLIMIT overrides, and how much garbage there may be, which GOGC overrides.
 func limitMemory(c config) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
@@ -102,25 +128,6 @@ func limitMemory(c config) {
 		limit = defaultMemory
 	}
 	debug.SetMemoryLimit(limit)
-}
-
-// kernel returns what the file system is mounted with.
-func (o mountOptions) kernel(dir string, d *drive) drivefs.MountOptions {
-	m := drivefs.MountOptions{Dir: dir, Name: mountName(fmt.Sprintf("%x", d.about.ID)), Debug: d.log.Enabled(context.Background(), slog.LevelDebug)}
-	for _, option := range o.options {
-		switch option {
-		case "allow_other":
-			m.AllowOther = true
-		case "ro":
-			m.ReadOnly = true
-		case fsyncStaged:
-		case fsyncCertified:
-			m.Certify = d.certify
-		default:
-			m.Options = append(m.Options, option)
-		}
-	}
-	return m
 }
 
 // certify is what fsync waits for with -o fsync=certified.
@@ -139,7 +146,7 @@ func mountName(drive string) string { return "walfs-" + drive[:min(8, len(drive)
 // answer is asked again by the committer.
 func (s *service) checkWriter(ctx context.Context) {
 	if err := s.d.committer.Reconcile(ctx); commit.MustStop(err) {
-		s.takenOver(err)
+		s.takenOver(s.d.whyReadOnly(ctx, err))
 	} else if err != nil {
 		s.d.log.Warn("the anchor cannot be looked at now", "err", err)
 	}
@@ -150,7 +157,7 @@ func (s *service) takenOver(why error) {
 	s.d.lost.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.readOnly != nil {
+	if commit.MustStop(s.readOnly) {
 		return
 	}
 	s.readOnly = why
@@ -158,10 +165,47 @@ func (s *service) takenOver(why error) {
 	s.d.log.Error("the drive is read-only from now on", "err", why)
 }
 
+// connected looks up the kernel's number of the mount.
+func (s *service) connected() error {
+	connection, err := connectionAt(s.dir)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connection = connection
+	return err
+}
+
+// mounted says where the drive is mounted. A mount can be taken out of the tree by anybody who may.
 func (s *service) mounted() mounting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return mounting{dir: s.dir, readOnly: s.readOnly}
+	m := mounting{dir: s.dir, connection: s.connection, readOnly: s.readOnly, closing: s.server.Ended()}
+	if at, err := lookupMount(s.dir); err == nil && s.connection != 0 {
+		m.detached = at.kind != fsType || at.minor != s.connection
+	}
+	return m
+}
+
+// mountedDrive tells who mounted it of the mount.
+func (s *service) mountedDrive(h home) mountedDrive {
+	m := mountedDrive{Mountpoint: s.dir, Home: h.dir, PID: os.Getpid()}
+	if why := s.mounted().readOnly; why != nil {
+		m.ReadOnly, m.Why = true, sayReadOnly(why)
+	}
+	return m
+}
+
+// sayReadOnly says why a mount cannot be written, and what can be done.
+func sayReadOnly(why error) string {
+	var said *ui.Error
+	switch {
+	case errors.As(why, &said) && said.Hint != "":
+		return why.Error() + "; when it is not mounted: " + said.Hint
+	case errors.Is(why, commit.ErrRolledBack):
+		return why.Error() + "; the network folder was put back to an earlier state: walfs takeover --allow-rollback, when it is not mounted, goes on with that"
+	case commit.MustStop(why):
+		return why.Error() + "; walfs takeover, when it is not mounted, makes this machine the writer"
+	}
+	return why.Error()
 }
 
 // answerAt makes the socket answer for the drive and for the mount.
@@ -190,6 +234,7 @@ func (s *service) wait(ctx context.Context, failed <-chan error) error {
 // leave unmounts. A mount that is in use is taken out of the tree, so that nobody new
 // comes, and those in it have a while to go.
 func (s *service) leave() error {
+	s.notify(notifyStopping, "unmounting")
 	s.fsys.StopCertifying() // else programs that wait keep the mount in use
 	stop := onSignal(func() {
 		_ = detach(s.dir) // so that no dead mount stays behind
@@ -208,7 +253,7 @@ func (s *service) leave() error {
 	case <-time.After(leaveWithin):
 	}
 	s.d.log.Warn("programs lose what they have open")
-	if err := abort(s.connection); err != nil {
+	if err := abort(s.mounted().connection); err != nil {
 		return err
 	}
 	select {
@@ -216,6 +261,13 @@ func (s *service) leave() error {
 		return err
 	case <-time.After(closeWithin):
 		return fmt.Errorf("what was staged is not on the disk after %s", closeWithin)
+	}
+}
+
+// notify tells a service manager how the mount stands. That it hears nothing harms no data.
+func (s *service) notify(state, text string) {
+	if err := notify(os.Getenv, state, text); err != nil {
+		s.d.log.Warn("the service manager does not know", "err", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -30,10 +31,12 @@ const (
 )
 
 // sheetDigits is base32 without letters that look like digits. Source: Crockford.
-var sheetDigits = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+var sheetDigits = base32.NewEncoding(sheetLetters).WithPadding(base32.NoPadding)
+
+const sheetLetters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 // sheetLine finds the lines that count.
-var sheetLine = regexp.MustCompile(`(?i)^\s*(drive|key-\d+-[ab]|wallet-[ab]|all):(.*)$`)
+var sheetLine = regexp.MustCompile(`(?i)^\s*(drive|key-[\doil]+-[ab]|wallet-[ab]|all):(.*)$`)
 
 // sheetText returns the lines of the sheet that hold k.
 func sheetText(k keys) []byte {
@@ -86,7 +89,7 @@ func readSheet(text []byte) (keys, error) {
 		if m == nil {
 			continue
 		}
-		label := strings.ToLower(m[1])
+		label := sheetLabel(m[1])
 		if _, twice := lines[label]; twice {
 			return keys{}, sheetError("line %q is there twice", label)
 		}
@@ -114,6 +117,15 @@ func readSheet(text []byte) (keys, error) {
 		return keys{}, sheetError("line \"all\" does not fit: it is mistyped, or a line is missing")
 	}
 	return k, nil
+}
+
+// sheetLabel returns a label as it stands on the sheet. Only a key's has digits.
+func sheetLabel(text string) string {
+	label := strings.ToLower(text)
+	if number, ok := strings.CutPrefix(label, "key-"); ok {
+		label = "key-" + readable.Replace(strings.ToUpper(number[:len(number)-len("-a")])) + number[len(number)-len("-a"):]
+	}
+	return label
 }
 
 // typedKeys reads all drive keys.
@@ -161,8 +173,13 @@ func typed(lines map[string]string, drive [16]byte, label string) ([]byte, error
 		return nil, sheetError("there is no line %q", label)
 	}
 	line, err := typedDigits(text)
+	if at := (base32.CorruptInputError)(0); errors.As(err, &at) {
+		if digits := []rune(strings.ToUpper(dense.Replace(text))); int(at) < len(digits) && !strings.ContainsRune(sheetLetters, digits[at]) {
+			return nil, sheetError("line %q: %q, in group %d, is on no sheet", label, digits[at], int(at)/groupSize+1)
+		}
+	}
 	if err != nil || len(line) != lineBytes+lineCheck {
-		return nil, sheetError("line %q: want 8 groups of 4 characters", label)
+		return nil, sheetError("line %q: there are %d characters, and on the paper 8 groups of 4", label, len([]rune(dense.Replace(text))))
 	}
 	if label == "drive" {
 		drive = [16]byte(line)
@@ -174,11 +191,14 @@ func typed(lines map[string]string, drive [16]byte, label string) ([]byte, error
 	return line[:lineBytes], nil
 }
 
-// readable puts what people take for one another right, and drops what only helps the eye.
-var readable = strings.NewReplacer("O", "0", "I", "1", "L", "1", " ", "", "\t", "", "-", "")
+// readable puts what people take for one another right; dense drops what only helps the eye.
+var (
+	readable = strings.NewReplacer("O", "0", "I", "1", "L", "1")
+	dense    = strings.NewReplacer(" ", "", "\t", "", "-", "")
+)
 
 func typedDigits(text string) ([]byte, error) {
-	return sheetDigits.DecodeString(readable.Replace(strings.ToUpper(text)))
+	return sheetDigits.DecodeString(readable.Replace(strings.ToUpper(dense.Replace(text))))
 }
 
 func sheetError(format string, args ...any) error {

@@ -63,6 +63,7 @@ func TestSheet(t *testing.T) {
 		"with dashes":   retype(page, func(s string) string { return strings.ReplaceAll(s, " ", "-") }),
 		"windows":       strings.ReplaceAll(page, "\n", "\r\n"),
 		"another order": reversed(page),
+		"such labels":   strings.NewReplacer("key-1-a", "key-l-a", "key-1-b", "Key-I-B").Replace(page),
 	}
 	for name, text := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +123,10 @@ func TestSheetMistakes(t *testing.T) {
 			refused("mistyped "+label, strings.Replace(text, line, wrong, 1), label)
 		}
 	}
+	digits := strings.SplitN(lines[2], ":", 2)[1]
+	unknown := strings.TrimRight(digits, "\n")
+	refused("a letter that is on no sheet", strings.Replace(text, digits, unknown[:12]+"u"+unknown[13:]+"\n", 1), `'U', in group `)
+	refused("a letter too few", strings.Replace(text, digits, unknown[:len(unknown)-1]+"\n", 1), "there are 31 characters")
 	other := sheetKeys(t)
 	other.drive[0]++
 	mixed := strings.Replace(text, lines[1], strings.SplitAfter(string(sheetText(other)), "\n")[1], 1)

@@ -89,6 +89,9 @@ func (w *driveWriter) sink() *sink {
 // place finds the folder of a path.
 func (w *driveWriter) place(ctx context.Context, path string) (drivePlace, error) {
 	dir, err := w.d.resolve(ctx, []byte(filepath.Dir(path)))
+	if err == nil && !dir.IsDir() {
+		err = noFolder(filepath.Dir(path))
+	}
 	return drivePlace{parent: dir.Ino, name: []byte(filepath.Base(path))}, err
 }
 

@@ -47,11 +47,7 @@ func newStatCommand(a *app) *cobra.Command {
 			"Extents are of the newest version that was packed whole; what none covers is zeros.",
 		Args: arguments(1, "PATH"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			h, err := a.home()
-			if err != nil {
-				return err
-			}
-			l, err := a.reach(cmd.Context(), h, false)
+			l, err := a.reach(cmd.Context(), false)
 			if err != nil {
 				return err
 			}
@@ -100,11 +96,18 @@ func below(mountpoint, path string) ([]byte, bool) {
 // neither below the mount point nor in the drive under the same path, is told as such.
 func (l *line) existing(ctx context.Context, path string) ([]byte, error) {
 	inner, err := l.inside(ctx, path)
-	if err != nil || !l.mounted {
+	if err != nil {
 		return inner, err
 	}
 	if _, err := os.Lstat(path); err != nil {
 		return inner, nil // who looks for it in the drive says what is wrong
+	}
+	if !l.mounted {
+		if err := l.call(ctx, opStat, statArgs{inner}, nil, nil); err == nil {
+			return inner, nil
+		}
+		return nil, ui.Errorf(ui.Failed, "%s is there on this machine, and not in the drive, which is not mounted: its paths are counted from its root", ui.Clean(path)).
+			WithHint("walfs ls / shows what is in the drive")
 	}
 	var s status
 	if err := l.call(ctx, opStatus, nothing{}, nil, &s); err != nil {

@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
+	drivefs "github.com/walfs/walfs/fs"
 	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/fs/keep"
 )
@@ -21,6 +24,9 @@ type status struct {
 	Home            string       `json:"home"`
 	Mounted         bool         `json:"mounted"`
 	Mountpoint      string       `json:"mountpoint"`
+	Connection      int          `json:"connection,omitempty"` // the kernel's number of the mount
+	Detached        bool         `json:"detached,omitempty"`   // not mounted there any more, but in use
+	Closing         bool         `json:"closing,omitempty"`    // not in use any more: the process is about to end
 	ReadOnly        bool         `json:"read_only"`
 	World           string       `json:"world"`
 	Sealed          bool         `json:"sealed"`
@@ -29,6 +35,7 @@ type status struct {
 	StagedBytes     int64        `json:"staged_bytes"`
 	StoringBytes    int64        `json:"storing_bytes"`
 	CertifiedBytes  int64        `json:"certified_bytes"`
+	ignored                      // by their names
 	StoredBytes     int64        `json:"stored_bytes"` // on the nodes
 	PendingJobs     int          `json:"pending_jobs"`
 	Segments        int          `json:"pending_segments"`
@@ -38,7 +45,8 @@ type status struct {
 	CacheBytes      int64        `json:"cache_bytes"`
 	CopiesBytes     int64        `json:"copies_bytes"`
 	CacheBudget     int64        `json:"cache_budget_bytes"` // for both
-	FreeBytes       int64        `json:"free_bytes"`         // what can still be stored
+	FreeBytes       int64        `json:"free_bytes"`         // what can still be stored, by the disks and the quota
+	Quota           int64        `json:"quota_bytes,omitempty"`
 	TrashFiles      int64        `json:"trash_files"`
 	TrashBytes      int64        `json:"trash_bytes"`
 	Nodes           []nodeStatus `json:"nodes"`
@@ -47,16 +55,21 @@ type status struct {
 	EndedBlobs      int          `json:"ended_blobs"`       // their storage has ended, needed or not
 	LostFiles       int          `json:"lost_files"`        // that were certified and cannot be read any more
 	LostBytes       int64        `json:"lost_bytes"`        // of all files with content in those
-	Wallet          string       `json:"wallet"`            // address that pays
-	Balance         uint64       `json:"wal_balance_frost"`
-	Missing         uint64       `json:"wal_missing_frost"` // for what waits to be stored or renewed
-	KeysExported    bool         `json:"keys_exported"`
-	IndexCopy       string       `json:"index_copy,omitempty"` // when the newest local copy was made, as RFC 3339
-	IndexCopies     int          `json:"index_copies"`
-	KeysAtRisk      bool         `json:"keys_at_risk"` // what opens them lies in the state folder alone
+	money
+	undecided
+	KeysExported bool             `json:"keys_exported"`
+	IndexCopy    string           `json:"index_copy,omitempty"` // when the newest local copy was made, as RFC 3339
+	IndexCopies  int              `json:"index_copies"`
+	KeysAtRisk   bool             `json:"keys_at_risk"`          // what opens them lies in the state folder alone
+	Passing      *drivefs.Passing `json:"passthrough,omitempty"` // of the mount
 	spread
-	LastError string   `json:"last_error,omitempty"`
-	Problems  []string `json:"problems"`
+	// BytesPerSecond is how fast things are stored, over the last half minute.
+	BytesPerSecond int64    `json:"bytes_per_second"`
+	SecondsLeft    *int64   `json:"seconds_left,omitempty"`  // until all is certified at that rate; missing: it cannot be told
+	OldestUnsent   string   `json:"oldest_unsent,omitempty"` // since when the oldest of what is not certified waits, as RFC 3339
+	NextRetry      string   `json:"next_retry,omitempty"`    // when what failed is tried again, as RFC 3339
+	LastError      string   `json:"last_error,omitempty"`
+	Problems       []string `json:"problems"`
 }
 
 // nodeStatus is a storage node in status and node list.
@@ -79,20 +92,29 @@ type nodeStatus struct {
 }
 
 func newStatusCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	every := span(watchEvery)
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what is safe, what is under way, and what is wrong",
 		Long: "Status shows the bytes of files by state: dirty (written), staged (safe on this machine),\n" +
-			"storing, and certified (a fresh machine with the keys gets them back).",
+			"storing, and certified (a fresh machine with the keys gets them back). While something is on its\n" +
+			"way it also tells how fast and how long still, since when the oldest of it waits, and when what\n" +
+			"failed is tried again. With --watch it looks again every two seconds until it is interrupted.",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var s status
-			if err := a.ask(cmd.Context(), opStatus, nothing{}, &s); err != nil {
+			if cmd.Flags().Changed("watch") {
+				return a.watchStatus(cmd.Context(), time.Duration(every))
+			}
+			s, err := a.askStatus(cmd.Context())
+			if err != nil {
 				return err
 			}
-			return a.result("status", s, func() error { return a.showStatus(s) })
+			return a.result("status", s, func() error { return a.Print("%s", a.statusText(s)) })
 		},
 	}
+	cmd.Flags().VarP(&every, "watch", "w", "show it again every `TIME`, as in --watch=10s")
+	cmd.Flags().Lookup("watch").NoOptDefVal = watchEvery.String()
+	return cmd
 }
 
 func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) (s status, err error) {
@@ -107,9 +129,12 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	s = status{
 		Drive: fmt.Sprintf("%x", d.about.ID), Home: d.home.dir, World: "embedded", Sealed: !d.about.Plain,
 		Files: usage.Inodes, DirtyBytes: at.Dirty, StagedBytes: at.Staged, StoringBytes: at.Storing, CertifiedBytes: at.Certified,
+		ignored:     ignored{Files: at.IgnoredFiles, Bytes: at.Ignored},
 		PendingJobs: at.Jobs, Segments: at.InFlight, Generation: at.Generation, LastError: at.LastError,
+		BytesPerSecond: at.Rate, OldestUnsent: timeOf(at.Oldest), NextRetry: timeOf(at.NextTry),
 		CacheBytes: d.cache.Used(), CacheBudget: d.budget, Problems: append([]string{}, at.Problems...),
 	}
+	s.SecondsLeft = secondsLeft(at.Dirty+at.Staged+at.Storing, at.Rate)
 	copies, err := keep.ListBackups(d.home.backups())
 	if err != nil {
 		return s, err
@@ -119,23 +144,36 @@ func (d *drive) answerStatus(ctx context.Context, _ nothing, _ func(any) error) 
 	}
 	s.KeysExported, s.KeysAtRisk = d.home.keysExported(), d.home.keysAtRisk(d.config)
 	where := d.mounted()
-	s.Mountpoint, s.Mounted, s.ReadOnly = where.dir, where.dir != "", where.readOnly != nil
-	if where.readOnly != nil {
-		problem := "read-only: " + where.readOnly.Error()
-		if commit.MustStop(where.readOnly) {
-			problem += "; walfs takeover, when it is not mounted, makes this machine the writer"
-		}
-		s.Problems = append(s.Problems, problem)
+	s.Mountpoint, s.Connection, s.Detached, s.Closing = where.dir, where.connection, where.detached, where.closing
+	s.Mounted, s.ReadOnly = where.dir != "" && !where.detached, where.readOnly != nil
+	if where.readOnly != nil && !errors.Is(where.readOnly, errAskedReadOnly) {
+		s.Problems = append(s.Problems, "read-only: "+sayReadOnly(where.readOnly))
+	} else if why := d.whyReadOnly(ctx, nil); why != nil {
+		s.ReadOnly = true
+		s.Problems = append(s.Problems, "read-only: "+why.Error()+"; walfs takeover makes this machine the writer")
 	}
-	if s.CopiesBytes, err = d.index.CopiesBytes(ctx); err != nil {
-		return s, err
+	s.CopiesBytes = d.index.CopiesSum().Bytes
+	if budget := d.cache.Budget(); s.CopiesBytes > budget {
+		s.Problems = append(s.Problems, fmt.Sprintf("copies that are pinned, in use, or the only ones take %s, more than the cache may have now: %s",
+			ui.Size(s.CopiesBytes), ui.Size(budget)))
 	}
 	if err := d.room.refresh(ctx, roomStale); err != nil {
 		return s, err
 	}
 	s.FreeBytes = d.room.get().Free
+	if s.Quota = int64(d.config.Quota); s.Quota > 0 {
+		used, err := d.index.Lengths(ctx)
+		if err != nil {
+			return s, err
+		}
+		s.FreeBytes = max(0, min(s.FreeBytes, s.Quota-used))
+	}
 	trash := d.index.TrashSum()
 	s.TrashFiles, s.TrashBytes = trash.Files, trash.Bytes
+	if where.dir != "" {
+		passing := d.fsys.Passing()
+		s.Passing = &passing
+	}
 	s.addNodes(d.nodes())
 	s.spread = spreadOf(s.Nodes, deviceOf)
 	paid, err := d.index.Stored(ctx)
@@ -212,12 +250,13 @@ func (d *drive) addLost(ctx context.Context, s *status) error {
 	for _, l := range lost {
 		names = append(names, ui.Clean(l.Path))
 	}
-	s.Problems = append(s.Problems, fmt.Sprintf("%d files are lost: %s", n, firstOf(names)))
+	s.Problems = append(s.Problems, fmt.Sprintf("%s lost: %s", ui.Plural(n, "file is", "files are"), firstOf(names)))
 	return nil
 }
 
 // addLedger adds what the ledger says; that it does not answer is a problem, not an error.
 func (d *drive) addLedger(ctx context.Context, s *status, at commit.Status) {
+	d.addUndecided(s)
 	state, err := d.ledger.State(ctx)
 	if err != nil {
 		s.Problems = append(s.Problems, fmt.Sprintf("the ledger does not answer: %v", err))
@@ -226,6 +265,7 @@ func (d *drive) addLedger(ctx context.Context, s *status, at commit.Status) {
 	s.Epoch = state.Epoch
 	s.Problems = append(s.Problems, d.renewer.Problems()...)
 	s.Problems = append(s.Problems, d.collector.Problems()...)
+	s.Problems = append(s.Problems, d.watch.Problems()...)
 	if looked := d.renewer.Found().Epoch != 0; !looked && s.NearestEndEpoch != 0 && s.NearestEndEpoch <= s.Epoch {
 		s.Problems = append(s.Problems, fmt.Sprintf("storage of some data ended in epoch %d; this is epoch %d", s.NearestEndEpoch, s.Epoch))
 	}
@@ -234,7 +274,7 @@ func (d *drive) addLedger(ctx context.Context, s *status, at commit.Status) {
 		s.Problems = append(s.Problems, fmt.Sprintf("the wallet cannot be read: %v", err))
 		return
 	}
-	s.Balance, s.Wallet = balance.WALFrost, d.keys.wallet.Address().String()
+	d.addMoney(ctx, s, state, balance)
 	d.addFunds(s, state, at)
 	ended, err := d.index.Ended(ctx)
 	if err != nil {
@@ -244,8 +284,8 @@ func (d *drive) addLedger(ctx context.Context, s *status, at commit.Status) {
 	s.EndedBlobs, s.LostBytes = ended.Segments, ended.Bytes
 	s.LostFiles += lost
 	if ended.Files > 0 {
-		s.Problems = append(s.Problems, fmt.Sprintf("%d files (%s) were not renewed in time: %d are lost, %d are only on this machine",
-			ended.Files, ui.Size(ended.Bytes), lost, ended.Local))
+		s.Problems = append(s.Problems, fmt.Sprintf("%s not renewed in time, with %s: %s lost, %s only on this machine",
+			ui.Plural(ended.Files, "file was", "files were"), ui.Size(ended.Bytes), ui.Plural(lost, "is", "are"), ui.Plural(ended.Local, "is", "are")))
 	}
 }
 
@@ -261,7 +301,7 @@ func (d *drive) addProblems(s *status) {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s is down: %s", n.Name, n.Reason))
 		}
 		if n.BadSlots > 0 {
-			s.Problems = append(s.Problems, fmt.Sprintf("%s has %d damaged slivers: %s", n.Name, n.BadSlots, firstOf(n.BadSlivers)))
+			s.Problems = append(s.Problems, fmt.Sprintf("%s has %s: %s", n.Name, ui.Plural(n.BadSlots, "damaged sliver", "damaged slivers"), firstOf(n.BadSlivers)))
 		}
 		if n.Log != "" && n.State == "up" {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s has no whole copy of the ledger: %s", n.Name, n.Log))
@@ -271,13 +311,13 @@ func (d *drive) addProblems(s *status) {
 		}
 	}
 	if n := d.found.Damaged; n > 0 {
-		s.Problems = append(s.Problems, fmt.Sprintf("%d files could not be read when the drive was opened, since the maps of their local blocks are damaged: walfs check names them", n))
+		s.Problems = append(s.Problems, fmt.Sprintf("%s not be read when the drive was opened, for damage in the map of local blocks: walfs check tells more", ui.Plural(n, "file could", "files could")))
 	}
 	if n := d.found.Lost; n > 0 {
-		s.Problems = append(s.Problems, fmt.Sprintf("local content of %d files that was not certified was gone when the drive was opened: walfs check names them", n))
+		s.Problems = append(s.Problems, fmt.Sprintf("local content of %s that was not certified was gone when the drive was opened: walfs check tells more", ui.Plural(n, "file", "files")))
 	}
 	if n := d.found.Shelved; n > 0 {
-		s.Problems = append(s.Problems, fmt.Sprintf("local content of %d files that the index does not know was moved to %s", n, d.staging.Lost()))
+		s.Problems = append(s.Problems, fmt.Sprintf("local content of %s that the index does not know was moved to %s", ui.Plural(n, "file", "files"), d.staging.Lost()))
 	}
 	s.Problems = append(append(s.Problems, d.backups.Problems()...), d.scrubber.Problems()...)
 	g := walrus.Geometry{Shards: shards}
@@ -292,7 +332,7 @@ func (d *drive) addProblems(s *status) {
 		for _, id := range p.Slivers {
 			names = append(names, id.String())
 		}
-		s.Problems = append(s.Problems, fmt.Sprintf("%s gave %d wrong answers: %s", p.Node, p.Wrong, firstOf(names)))
+		s.Problems = append(s.Problems, fmt.Sprintf("%s gave %s: %s", p.Node, ui.Plural(p.Wrong, "wrong answer", "wrong answers"), firstOf(names)))
 		if i := slices.IndexFunc(s.Nodes, func(n nodeStatus) bool { return n.Name == p.Node }); i >= 0 {
 			s.Nodes[i].BadSlivers = append(s.Nodes[i].BadSlivers, names...)
 		}
@@ -302,10 +342,13 @@ func (d *drive) addProblems(s *status) {
 // openToAll says what it means that a drive is not sealed.
 const openToAll = "who has the nodes' folders can read everything"
 
-func (a *app) showStatus(s status) error {
+func (a *app) statusText(s status) string {
 	where := "not mounted"
-	if s.Mounted {
+	switch {
+	case s.Mounted:
 		where = "mounted at " + s.Mountpoint
+	case s.Detached:
+		where = "not mounted at " + s.Mountpoint + " any more, in use by programs with files open"
 	}
 	if s.ReadOnly {
 		where += ", read-only"
@@ -327,13 +370,26 @@ func (a *app) showStatus(s status) error {
 	}
 	row("dirty", "%s", ui.Size(s.DirtyBytes))
 	row("staged", "%s, safe on this machine; %s", ui.Size(s.StagedBytes), waiting(s.PendingJobs))
-	row("storing", "%s in %s under way", ui.Size(s.StoringBytes), blobs(s.Segments))
+	row("storing", "%s in %s under way%s", ui.Size(s.StoringBytes), blobs(s.Segments), s.pace())
+	if oldest, err := time.Parse(time.RFC3339, s.OldestUnsent); err == nil {
+		row("oldest", "%s: since then something waits to be certified", sinceText(oldest))
+	}
+	if next, err := time.Parse(time.RFC3339, s.NextRetry); err == nil {
+		row("retry", "in %s%s", ui.Duration(max(0, time.Until(next))), after(s.LastError))
+	}
 	row("certified", "%s in %s, %s on the nodes", ui.Size(s.CertifiedBytes), blobs(s.Blobs), ui.Size(s.StoredBytes))
 	if s.GarbageBytes*garbageShare > s.StoredBytes {
 		row("garbage", "%s on the nodes that no file needs, kept for older states of the drive", ui.Size(s.GarbageBytes))
 	}
+	if s.ignored.Files > 0 {
+		row("ignored", "%s, only on this machine", s.ignored.text())
+	}
 	row("local", "%s of clean copies and %s of slivers, budget %s", ui.Size(s.CopiesBytes), ui.Size(s.CacheBytes), ui.Size(s.CacheBudget))
-	row("room", "%s", ui.Size(s.FreeBytes))
+	quota := ""
+	if s.Quota > 0 {
+		quota = ", of a quota of " + ui.Size(s.Quota)
+	}
+	row("room", "%s%s", ui.Size(s.FreeBytes), quota)
 	if s.TrashFiles > 0 {
 		row("trash", "%s in %s that were deleted: %s trash list", ui.Size(s.TrashBytes), files(s.TrashFiles), a.self)
 	}
@@ -350,12 +406,9 @@ func (a *app) showStatus(s status) error {
 	} else {
 		row("epoch", "%d, all is paid for until %d and renewed before", s.Epoch, s.NearestEndEpoch)
 	}
+	row("money", "%s", s.money.text())
 	if s.IndexCopy != "" {
-		kept := fmt.Sprintf("%d copies are kept", s.IndexCopies)
-		if s.IndexCopies == 1 {
-			kept = "1 copy is kept"
-		}
-		row("index", "copied on %s; %s", s.IndexCopy, kept)
+		row("index", "copied on %s; %s kept", s.IndexCopy, ui.Plural(s.IndexCopies, "copy is", "copies are"))
 	}
 	if s.KeysAtRisk {
 		row("keys", "never exported: %s key export", a.self)
@@ -363,20 +416,17 @@ func (a *app) showStatus(s status) error {
 	for _, problem := range s.Problems {
 		row("problem", "%s", problem)
 	}
-	_, err := a.Stdout().Write([]byte(b.String()))
-	return err
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func waiting(n int) string {
-	if n == 1 {
-		return "1 file waits"
+// after says what came before a new try, if that is known.
+func after(cause string) string {
+	if cause == "" {
+		return ""
 	}
-	return fmt.Sprintf("%d files wait", n)
+	return ", after: " + cause
 }
 
-func blobs(n int) string {
-	if n == 1 {
-		return "1 blob"
-	}
-	return fmt.Sprintf("%d blobs", n)
-}
+func waiting(n int) string { return ui.Plural(n, "file waits", "files wait") }
+
+func blobs(n int) string { return ui.Plural(n, "blob", "blobs") }

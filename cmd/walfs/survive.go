@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -13,6 +15,7 @@ import (
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/embedded"
 	"github.com/walfs/walfs/blobstore/node"
+	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/cmd/internal/ui"
 	"github.com/walfs/walfs/index"
@@ -37,8 +40,8 @@ func (a *app) findSurvivors(o restoreOptions) (*embedded.Survivors, error) {
 		return nil, ui.Errorf(ui.Failed, "look for node folders: %w", err)
 	}
 	if here, _, need := s.Shards(); here < need {
-		return nil, ui.Errorf(ui.TooFewNodes, "%d of the %d node folders of this drive are here, and reading needs %d: %d more are missing",
-			len(s.Here), s.Nodes(), s.NeedFolders(), s.NeedFolders()-len(s.Here)).
+		return nil, ui.Errorf(ui.TooFewNodes, "%d of the %d node folders of this drive are here, and reading needs %d: %s missing",
+			len(s.Here), s.Nodes(), s.NeedFolders(), ui.Plural(s.NeedFolders()-len(s.Here), "more is", "more are")).
 			WithHint("--node-dir with the folder of any of %s", strings.Join(s.Missing, ", "))
 	}
 	if damage := s.Best.Log.Damage; damage != nil && !o.loss {
@@ -51,6 +54,10 @@ func (a *app) findSurvivors(o restoreOptions) (*embedded.Survivors, error) {
 // survivingKeys opens the copies of the keys in the node folders, and returns
 // the folder that they were in.
 func (a *app) survivingKeys(ctx context.Context, h home, s *embedded.Survivors) (k keys, dir string, err error) {
+	const hint = "--identity FILE names it, identity.txt of key export or an ssh key; or --sheet FILE a recovery sheet"
+	if err := a.needIdentity(h, config{}, s.Kept(), hint); err != nil {
+		return k, "", err
+	}
 	ids, err := a.unlock.identities(ctx, a.UI, h, config{})
 	if err != nil {
 		return k, "", err
@@ -75,6 +82,31 @@ func (a *app) survivingKeys(ctx context.Context, h home, s *embedded.Survivors) 
 	return k, "", first
 }
 
+// needIdentity says what is missing where no passphrase opens the keys in dirs, instead of asking for one.
+func (a *app) needIdentity(h home, c config, dirs []string, hint string) error {
+	if a.unlock.file(h, c) != "" || a.unlock.pass.given() {
+		return nil
+	}
+	locked := ""
+	for _, dir := range dirs {
+		pairs, err := home{dir: dir}.pairs()
+		if err != nil {
+			continue
+		}
+		for _, p := range pairs {
+			methods, err := seal.Methods(p.key, nil)
+			if err != nil || slices.ContainsFunc(methods, func(m seal.Method) bool { return m.Kind == "scrypt" }) {
+				return nil
+			}
+			locked = p.key
+		}
+	}
+	if locked == "" {
+		return nil
+	}
+	return ui.Errorf(ui.WrongKey, "%s is locked to an identity, and none is given", locked).WithHint("%s", hint)
+}
+
 // copyKept copies the locked keys from a node folder into the state folder.
 func copyKept(h home, dir string) error {
 	files, err := home{dir: dir}.kept()
@@ -87,6 +119,21 @@ func copyKept(h home, dir string) error {
 		}
 	}
 	return nil
+}
+
+// isExport reports whether a key file lies where it was exported to, not in the state folder
+// of a drive.
+func isExport(keyFile string) bool {
+	if keyFile == "" {
+		return false
+	}
+	beside := home{dir: filepath.Dir(absolute(keyFile))}
+	for _, name := range []string{beside.index(), beside.config(), beside.birth()} {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
 }
 
 // noteSurvival remembers that what opens the keys was kept elsewhere: it was used just now.

@@ -27,32 +27,31 @@ type synced struct {
 	Left      int      `json:"left"`
 	Paths     []string `json:"paths,omitempty"`
 	Reason    string   `json:"reason,omitempty"`
-	TakenOver bool     `json:"taken_over,omitempty"` // another machine writes the drive
+	ignored
+	TakenOver bool `json:"taken_over,omitempty"` // another machine writes the drive
+	Copied    bool `json:"copied,omitempty"`     // another copy of the state folder may write it
 }
 
 func newSyncCommand(a *app) *cobra.Command {
-	var limit time.Duration
+	var limit span
 	cmd := &cobra.Command{
 		Use:   "sync [PATH]",
 		Short: "Wait until all is certified",
 		Long: "Sync returns when all that existed when it was called is certified, content and names:\n" +
 			"a fresh machine with the keys gets it back. fsync, in contrast, returns when data is\n" +
-			"staged, safe on this machine. It exits with 3 when something is left, and says what.",
+			"staged, safe on this machine. It exits with 3 when something is left, and says what.\n" +
+			"Files with names on the ignore list stay on this machine; sync tells how many there are.",
 		Args: arguments(0, "PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.sync(cmd.Context(), limit, args)
+			return a.sync(cmd.Context(), time.Duration(limit), args)
 		},
 	}
-	cmd.Flags().DurationVar(&limit, "timeout", 0, "wait no longer than this `TIME`, such as 30s")
+	cmd.Flags().Var(&limit, "timeout", "wait no longer than this `TIME`, such as 30s")
 	return cmd
 }
 
 func (a *app) sync(ctx context.Context, limit time.Duration, paths []string) (err error) {
-	h, err := a.home()
-	if err != nil {
-		return err
-	}
-	l, err := a.reach(ctx, h, true)
+	l, err := a.reach(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -89,6 +88,7 @@ func (a *app) sync(ctx context.Context, limit time.Duration, paths []string) (er
 			return err
 		}
 	}
+	a.noteIgnored(done.ignored)
 	return done.err(a)
 }
 
@@ -99,7 +99,7 @@ func (l *line) flushPages(ctx context.Context) error {
 		return nil
 	}
 	var s status
-	if err := l.call(ctx, opStatus, nothing{}, nil, &s); err != nil || s.Mountpoint == "" || s.ReadOnly {
+	if err := l.call(ctx, opStatus, nothing{}, nil, &s); err != nil || !s.Mounted || s.ReadOnly {
 		return err
 	}
 	done := make(chan error, 1)
@@ -118,14 +118,19 @@ func (l *line) flushPages(ctx context.Context) error {
 	}
 }
 
-// callShown calls opSync and shows its progress.
+// callShown calls opSync and shows its progress, and once what it waits for, if something failed.
 func (l *line) callShown(ctx context.Context, say *ui.UI, args syncArgs, done *synced) error {
 	progress := say.Progress("commit", "files")
 	defer progress.End()
+	trouble := ""
 	return l.call(ctx, opSync, args, func(event json.RawMessage) {
 		var p commit.Progress
 		if json.Unmarshal(event, &p) == nil {
 			progress.Set(ui.Count{Items: int64(p.Files), Bytes: p.Bytes}, ui.Count{Items: int64(p.FilesTotal), Bytes: p.BytesTotal})
+			if p.Trouble != "" && p.Trouble != trouble {
+				trouble = p.Trouble
+				say.Note("still trying: %s", trouble)
+			}
 		}
 	}, done)
 }
@@ -142,6 +147,10 @@ func (s synced) err(a *app) error {
 		if more := s.Left - len(s.Paths); more > 0 && len(s.Paths) > 0 {
 			a.Note("and %d more", more)
 		}
+	}
+	if s.Copied {
+		return ui.Errorf(ui.Partial, "%s", s.Reason).
+			WithHint("if no other copy is used any more: %s takeover --moved, when it is not mounted", a.self)
 	}
 	if s.TakenOver {
 		return ui.Errorf(ui.Partial, "%s", s.Reason).
@@ -162,18 +171,24 @@ func (d *drive) answerSync(ctx context.Context, args syncArgs, emit func(any) er
 	err := d.committer.Drain(ctx, func(p commit.Progress) { _ = emit(p) }) // nobody listens: the wait goes on
 	d.remember(context.WithoutCancel(ctx))
 	var left *commit.PendingError
+	if err == nil || errors.As(err, &left) { // what the index calls certified the ledger may not know any more
+		if lErr := d.committer.Reconcile(ctx); errors.Is(lErr, commit.ErrRolledBack) {
+			return synced{}, lErr
+		}
+	}
 	if !errors.As(err, &left) {
-		return synced{Certified: err == nil}, err
+		local, iErr := d.ignored(ctx)
+		return synced{Certified: err == nil, ignored: local}, errors.Join(err, iErr)
 	}
 	if ctx.Err() != nil {
 		return synced{}, ctx.Err()
 	}
 	if ino != index.Root {
-		if state, err := d.index.State(ctx, ino); err == nil && state.State.Anchored() && state.State != index.StateLost {
+		if state, err := d.index.State(ctx, ino); err == nil && (state.State == index.StateLocal || state.State.Anchored() && state.State != index.StateLost) {
 			return synced{Certified: true}, nil
 		}
 	}
-	return synced{Left: left.Count, Paths: left.Paths, Reason: left.Error(), TakenOver: errors.Is(err, commit.ErrTakenOver)}, nil
+	return synced{Left: left.Count, Paths: left.Paths, Reason: left.Error(), TakenOver: errors.Is(err, commit.ErrTakenOver), Copied: errors.Is(err, commit.ErrCopied)}, nil
 }
 
 // resolve finds an inode by its path in the drive.

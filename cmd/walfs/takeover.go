@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 
 func newTakeoverCommand(a *app) *cobra.Command {
 	o := takeoverOptions{take: true}
+	moved := false
 	cmd := &cobra.Command{
 		Use:   "takeover",
 		Short: "Make this machine the writer of a drive that it only reads",
@@ -25,9 +27,15 @@ func newTakeoverCommand(a *app) *cobra.Command {
 			"this machine its writer; the one that was, if it still runs, turns read-only. It is for a drive\n" +
 			"that was restored to be read, and for one that another machine has taken over. The drive must\n" +
 			"not be mounted. What was written here and never stored goes to lost+found in the state\n" +
-			"folder's staging, and is listed.",
+			"folder's staging, and is listed.\n\n" +
+			"A state folder that was copied to another place does not write the drive, since the one that\n" +
+			"it was copied from may. Where that is not used any more, --moved makes the copy the writer;\n" +
+			"all that it holds stays as it is.",
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if moved {
+				return a.moved(cmd.Context())
+			}
 			r, err := a.takeover(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -44,7 +52,38 @@ func newTakeoverCommand(a *app) *cobra.Command {
 		},
 	}
 	o.flags(cmd.Flags())
+	cmd.Flags().BoolVar(&moved, "moved", false, "go on from this state folder as it is: the one that it was copied from is not used any more")
+	for _, other := range []string{"accept-loss", "verify", "allow-rollback"} {
+		exclusive(cmd, "moved", other)
+	}
 	return cmd
+}
+
+// moved makes the state folder the one that writes the drive, if no other copy has since.
+func (a *app) moved(ctx context.Context) (err error) {
+	h, err := a.home()
+	if err != nil {
+		return err
+	}
+	d, err := a.openDrive(ctx, h, a.Logger())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	switch err := d.committer.Reconcile(ctx); {
+	case err == nil:
+		return ui.Errorf(ui.Failed, "this machine writes the drive already")
+	case !errors.Is(err, commit.ErrCopied):
+		return err
+	}
+	if err := d.claim(true); err != nil {
+		return err
+	}
+	r := struct {
+		Drive string `json:"drive"`
+		Home  string `json:"home"`
+	}{hex.EncodeToString(d.about.ID[:]), h.dir}
+	return a.result("takeover", r, func() error { return a.Print("the drive is written from %s now", h.dir) })
 }
 
 // takeover rebuilds the index beside the one that is there, and then puts it in its place.
@@ -76,25 +115,35 @@ func (a *app) takeover(ctx context.Context, o takeoverOptions) (r restored, err 
 	if err := removeIndex(next); err != nil { // of a takeover that was interrupted
 		return r, err
 	}
-	report, err := a.rebuild(ctx, h, c, k, o, keep.RestoreConfig{Path: next}, nil)
+	stage := failpoint()
+	if stage == nil {
+		stage = func(string) {}
+	}
+	report, err := a.rebuild(ctx, h, c, k, o, keep.RestoreConfig{Path: next, Stage: stage}, nil)
 	if err != nil {
 		return r, err
 	}
+	stage("after-rebuild")
 	r = newRestored(h, report)
 	if r.ReadOnly { // nothing was taken over: what is here stays as it is
 		return r, removeIndex(next)
 	}
-	if r.Shelved, err = a.shelve(ctx, h, next); err != nil {
+	if r.Shelved, err = a.shelve(ctx, h, next, stage); err != nil {
 		return r, err
 	}
+	stage("after-shelve")
 	_, err = keep.ReplaceIndex(h.index(), "taken-over")
+	if err == nil {
+		stage("after-replace")
+		a.keepKeys(h, c)
+	}
 	return r, wrapf(err, "put the new index in its place")
 }
 
 // isWriter refuses to take over a drive whose writer this machine is. A drive
 // that is mounted is in use.
 func (a *app) isWriter(ctx context.Context, h home, o takeoverOptions) (err error) {
-	d, err := a.openDrive(ctx, h, a.Logger())
+	d, err := a.openDrive(ctx, h, a.logTo(h))
 	if err != nil {
 		return err
 	}
@@ -110,18 +159,18 @@ func (a *app) isWriter(ctx context.Context, h home, o takeoverOptions) (err erro
 
 // shelve puts aside what staging holds that the new index does not know to be
 // stored: it belongs to a version that never was. The rest comes from the nodes again.
-func (a *app) shelve(ctx context.Context, h home, next string) (paths []string, err error) {
-	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.Logger()})
+func (a *app) shelve(ctx context.Context, h home, next string, stage func(string)) (paths []string, err error) {
+	dir, err := staging.Open(staging.Config{Dir: h.staging(), Log: a.logTo(h)})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	old, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.Logger()})
+	old, err := index.Open(ctx, index.Config{Path: h.index(), Log: a.logTo(h)})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, old.Close()) }()
-	fresh, err := index.Open(ctx, index.Config{Path: next, Log: a.Logger()})
+	fresh, err := index.Open(ctx, index.Config{Path: next, Log: a.logTo(h)})
 	if err != nil {
 		return nil, err
 	}
@@ -143,9 +192,11 @@ func (a *app) shelve(ctx context.Context, h home, next string) (paths []string, 
 		if err != nil {
 			path = fmt.Sprintf("inode %d", ino)
 		}
-		if err := dir.Shelve(ino); err != nil {
+		// With its name, which nothing tells any more once a crash has cut this off.
+		if err := dir.ShelveNamed(ino, path); err != nil {
 			return nil, err
 		}
+		stage("during-shelve")
 		paths = append(paths, path)
 	}
 	if highest == 0 {
@@ -179,7 +230,7 @@ func isStored(ctx context.Context, old, fresh *index.DB, ino index.Ino) (bool, e
 
 // removeIndex removes an index that nobody has open.
 func removeIndex(path string) error {
-	for _, suffix := range []string{"", "-wal", "-shm", ".sums", ".replay", ".replay-wal", ".replay-shm"} {
+	for _, suffix := range []string{"", "-wal", "-shm", ".sums", ".ahead", ".replay", ".replay-wal", ".replay-shm"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove index: %w", err)
 		}

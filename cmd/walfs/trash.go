@@ -76,11 +76,7 @@ func newTrashListCommand(a *app) *cobra.Command {
 }
 
 func (a *app) listTrash(ctx context.Context, args []string) (err error) {
-	h, err := a.home()
-	if err != nil {
-		return err
-	}
-	l, err := a.reach(ctx, h, false)
+	l, err := a.reach(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -219,9 +215,4 @@ func (d *drive) trashed(ctx context.Context, item trashItem, each func([]index.T
 }
 
 // files counts files for people.
-func files(n int64) string {
-	if n == 1 {
-		return "1 file"
-	}
-	return strconv.FormatInt(n, 10) + " files"
-}
+func files(n int64) string { return ui.Plural(n, "file", "files") }

@@ -41,11 +41,7 @@ func newTrashEmptyCommand(a *app) *cobra.Command {
 }
 
 func (a *app) emptyTrash(ctx context.Context, q trashEmptyArgs, args []string, yes bool) (err error) {
-	h, err := a.home()
-	if err != nil {
-		return err
-	}
-	l, err := a.reach(ctx, h, false)
+	l, err := a.reach(ctx, false)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,8 @@ func newTrashRestoreCommand(a *app) *cobra.Command {
 		Long: "Restore takes IDs from walfs trash list, or paths: of a file, or of a folder, below which all that was\n" +
 			"deleted comes back, of each file the version that was deleted last. No content is copied. Folders that\n" +
 			"are missing are made, for the owner only. Nothing is overwritten: what has been replaced can be had\n" +
-			"under another name with --to. What is restored stays in the trash until its time is over.",
+			"under another name with --to. A name of a file that has others is made a link of that file again, unless\n" +
+			"it has other content by now. What is restored stays in the trash until its time is over.",
 		Args: someNames,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.untrash(cmd.Context(), to, args) },
 	}
@@ -61,11 +62,7 @@ func (a *app) untrash(ctx context.Context, to string, args []string) (err error)
 	if to != "" && len(args) > 1 {
 		return usagef("--to takes one ID or PATH")
 	}
-	h, err := a.home()
-	if err != nil {
-		return err
-	}
-	l, err := a.reach(ctx, h, true)
+	l, err := a.reach(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,9 @@ func (a *app) openTree(ctx context.Context, h home, path string) (*tree, string,
 	if err == nil {
 		err = l.call(ctx, opStatus, nothing{}, nil, &s)
 	}
+	if err == nil && s.Detached {
+		err = errDetached(s.Mountpoint)
+	}
 	if err = errors.Join(err, l.close()); err != nil {
 		return nil, "", err
 	}
@@ -100,7 +103,7 @@ func namesIn(dir string, each func(string) error) (err error) {
 
 // openedTree opens the drive. What a crash left is put in order first, as a mount does.
 func (a *app) openedTree(ctx context.Context, h home) (*tree, error) {
-	d, err := a.openDrive(ctx, h, a.Logger())
+	d, err := a.openDrive(ctx, h, a.logTo(h))
 	if err != nil {
 		return nil, err
 	}

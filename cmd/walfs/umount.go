@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,13 +34,56 @@ func (a *app) umountServed(ctx context.Context, h home, args umountArgs) error {
 	if errors.Is(err, control.ErrLost) { // it was being killed, and leaves a dead mount
 		return errors.Join(errElsewhere, client.Close(), waitUnlocked(ctx, h))
 	}
-	if err == nil {
+	if err == nil && !s.Detached {
 		err = client.Call(ctx, opUmount, args, nil, nil)
 	}
 	if err = errors.Join(err, client.Close()); err != nil {
 		return err
 	}
+	if s.Detached && !args.Lazy {
+		return errDetached(s.Mountpoint)
+	}
+	a.noteIgnored(s.ignored)
+	if args.Lazy {
+		return a.leaveLazily(ctx, h, s.Mountpoint)
+	}
 	return waitUnlocked(ctx, h)
+}
+
+// errDetached tells of a mount that programs keep in use after it was taken away.
+func errDetached(dir string) error {
+	return ui.Errorf(ui.InUse, "%s is no mount any more, but programs have files of it open, and the drive with that", dir).
+		WithHint("the drive is closed when they close those; walfs mount mounts it again then")
+}
+
+// lazyPatience is how long umount --lazy waits for a mount that nobody uses to end.
+const lazyPatience = 2 * time.Second
+
+// leaveLazily leaves a mount that was taken out of the tree to the programs that use it.
+func (a *app) leaveLazily(ctx context.Context, h home, dir string) error {
+	soon, cancel := context.WithTimeout(ctx, lazyPatience)
+	defer cancel()
+	err := waitUnlocked(soon, h)
+	if soon.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	if closing(ctx, h) {
+		return waitUnlocked(ctx, h)
+	}
+	pid, _ := os.ReadFile(h.lock()) // what it is called without
+	a.Note("%s is no mount any more, but programs have files of it open: process %s serves them and keeps the drive until they close those", dir, strings.TrimSpace(string(pid)))
+	return nil
+}
+
+// closing reports whether the process that has the drive is about to end, however long that takes.
+func closing(ctx context.Context, h home) bool {
+	client, err := control.Dial(ctx, h.dir)
+	if err != nil {
+		return true
+	}
+	defer func() { _ = client.Close() }() // only asked
+	var s status
+	return client.Call(ctx, opStatus, nothing{}, nil, &s) != nil || s.Closing
 }
 
 // umountOther ends a mount of walfs that no process of this state folder serves.

@@ -24,6 +24,9 @@ import (
 	"github.com/walfs/walfs/index"
 )
 
+// ErrTooFewNodes reports that so few nodes are up that no content can be read.
+var ErrTooFewNodes = errors.New("too few nodes are up to read content")
+
 // Config is the parts of an open drive. All but Wake and Log are required.
 type Config struct {
 	Index   *index.DB
@@ -64,16 +67,18 @@ const (
 	Damage   Kind = "damage"   // wrong, and still so
 	Repaired Kind = "repaired" // was wrong
 	Unknown  Kind = "unknown"  // could not be looked at
+	Note     Kind = "note"     // nothing that anybody has to act on
 )
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
-	Part string `json:"part"`
-	Kind Kind   `json:"kind"`
-	What string `json:"what"`           // what is wrong and what it means
-	Path string `json:"path,omitempty"` // in the drive
-	Done string `json:"done,omitempty"` // what was done about it
-	Hint string `json:"hint,omitempty"` // what can be done
+	Part  string `json:"part"`
+	Kind  Kind   `json:"kind"`
+	What  string `json:"what"`            // what is wrong and what it means
+	Path  string `json:"path,omitempty"`  // in the drive
+	Done  string `json:"done,omitempty"`  // what was done about it
+	Hint  string `json:"hint,omitempty"`  // what can be done
+	Count int    `json:"count,omitempty"` // of a note: of how many things it tells
 }
 
 // check is one run.
@@ -94,7 +99,8 @@ type step struct {
 
 // Run looks at a drive and calls tell for everything that it finds, one at a
 // time. An error of tell, or the end of ctx, ends it. What cannot be looked at
-// is a finding, not an error.
+// is a finding, not an error. ErrTooFewNodes ends it before content is read, or
+// while it is: each read would only wait in vain.
 func Run(ctx context.Context, cfg Config, opt Options, tell func(Finding) error) error {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -127,6 +133,9 @@ func Run(ctx context.Context, cfg Config, opt Options, tell func(Finding) error)
 		var refused *told
 		if errors.As(err, &refused) {
 			return refused.error
+		}
+		if errors.Is(err, ErrTooFewNodes) {
+			return err
 		}
 		if err == nil {
 			continue

@@ -16,11 +16,12 @@ import (
 	"github.com/walfs/walfs/index"
 )
 
-// cached looks at the checksums of the sliver cache.
+// cached looks at the checksums of the sliver cache. What a power cut tore, or the disk
+// damaged, is dropped: the nodes have it.
 func (c *check) cached(ctx context.Context) error {
 	bad := 0
 	var first walrus.SliverID
-	_, _, err := c.cfg.Cache.Check(ctx, c.opt.Repair, func(id walrus.SliverID) {
+	_, _, err := c.cfg.Cache.Check(ctx, true, func(id walrus.SliverID) {
 		if bad == 0 {
 			first = id
 		}
@@ -29,8 +30,11 @@ func (c *check) cached(ctx context.Context) error {
 	if err != nil || bad == 0 {
 		return err
 	}
-	f := Finding{Part: "cache", What: fmt.Sprintf("%d cached slivers are damaged, such as %s; reads notice it and fetch them again", bad, first)}
-	return c.repair(f, "dropped", func() error { return nil })
+	what := fmt.Sprintf("%d cached slivers were torn or damaged, such as %s", bad, first)
+	if bad == 1 {
+		what = fmt.Sprintf("a cached sliver was torn or damaged: %s", first)
+	}
+	return c.find(Finding{Part: "cache", Kind: Note, What: what, Done: "dropped; the nodes have all of it"})
 }
 
 // copies compares clean local copies with the hashes of what was published, which needs no
@@ -41,6 +45,9 @@ func (c *check) copies(ctx context.Context) error {
 		return err
 	}
 	sampled := 0
+	if c.tooFew(ctx) != nil {
+		sampled = maxSamples // there is nothing to compare with
+	}
 	for i, copy := range list {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -220,6 +227,9 @@ func (c *check) published(ctx context.Context, ino index.Ino, p []byte, off int6
 
 // content reads every byte of every file past all local copies, and compares with those.
 func (c *check) content(ctx context.Context) error {
+	if err := c.tooFew(ctx); err != nil {
+		return err
+	}
 	usage, err := c.cfg.Index.Usage(ctx)
 	if err != nil {
 		return err
@@ -274,6 +284,9 @@ func (c *check) file(ctx context.Context, attr index.Attr, read func(int64)) err
 			now, gerr := c.cfg.Index.Get(ctx, attr.Ino)
 			if gerr != nil || now.PubVersion != attr.PubVersion {
 				return ignoreGone(gerr) // it was replaced meanwhile
+			}
+			if err := c.tooFew(ctx); err != nil {
+				return err
 			}
 			if err := c.unreadable(ctx, attr.Ino, off, int64(len(p)), err); err != nil {
 				return err

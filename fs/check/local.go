@@ -294,8 +294,7 @@ func (c *check) openSealed(ctx context.Context, row index.SegmentRow) error {
 		return err
 	}
 	source := func(_ context.Context, p []byte, off int64) (int, error) { return copy(p, sealed[off:]), nil }
-	_, err = opener.ReadAt(ctx, source, make([]byte, opener.PlainSize()), 0)
-	return err
+	return opener.Check(ctx, source)
 }
 
 // extents looks that all content lies in the plaintext of its segment.

@@ -159,6 +159,7 @@ func (c *check) compareAnchor(mine index.AnchorState, o chain.OwnedObject) strin
 type held struct {
 	primary, secondary, pairs int
 	nodes                     int // that have all they should
+	damaged                   int // slots that are there and are not good
 }
 
 // nodes looks at the marks of all slots, node by node. What is missing is noted by the node for the healer.
@@ -176,7 +177,7 @@ func (c *check) nodes(ctx context.Context) error {
 		}
 		down -= shardsOf(n, state)
 	}
-	bad := 0
+	owed, pairs := 0, 0
 	for i, r := range rows {
 		h, err := c.heldOf(ctx, up, r.Blob)
 		if err != nil {
@@ -189,8 +190,17 @@ func (c *check) nodes(ctx context.Context) error {
 		if gone, err := c.isGone(ctx, r.Number); err != nil || gone {
 			continue
 		}
-		bad++
+		if h.damaged == 0 && h.pairs+down >= g.Quorum() && (h.primary >= g.SourcePrimary() || h.secondary >= g.SourceSecondary()) {
+			owed++
+			pairs += g.Shards - down - h.pairs
+			continue
+		}
 		if err := c.thin(ctx, r, h, down, g); err != nil {
+			return err
+		}
+	}
+	if owed > 0 {
+		if err := c.owed(owed, pairs); err != nil {
 			return err
 		}
 	}
@@ -199,6 +209,22 @@ func (c *check) nodes(ctx context.Context) error {
 			What: fmt.Sprintf("%d of %d shards are on nodes that are down: what they hold could not be looked at", down, g.Shards)})
 	}
 	return nil
+}
+
+// tooFew returns ErrTooFewNodes when the nodes that are up have too few shards to read anything from.
+func (c *check) tooFew(ctx context.Context) error {
+	state, err := c.cfg.Ledger.State(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // the step that looks at the ledger reports it
+	}
+	up, g := 0, c.cfg.Blobs.Geometry()
+	for _, n := range c.cfg.Nodes() {
+		up += shardsOf(n, state)
+	}
+	if up >= g.SourcePrimary() {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d shards, and reading needs %d", ErrTooFewNodes, up, g.Shards, g.SourcePrimary())
 }
 
 func shardsOf(n *node.Node, state *chain.State) int {
@@ -230,12 +256,29 @@ func (c *check) heldOf(ctx context.Context, up []*node.Node, blob walrus.BlobID)
 			}
 		}
 		h.primary, h.secondary, h.pairs = h.primary+primary, h.secondary+secondary, h.pairs+min(primary, secondary)
+		h.damaged += gap.Damaged
 		if gap.None() {
 			h.nodes++
+		} else if gap.Metadata == nil && len(gap.Good) > 0 {
+			h.damaged++ // the metadata stands before all slots
 		}
 	}
 	return h, nil
 }
+
+// owed tells of slivers that nodes have just not got: they were away, or the upload goes on.
+// A quorum has its own of each of these segments.
+func (c *check) owed(segments, pairs int) error {
+	f := Finding{Part: "nodes", Kind: Note, Count: pairs, Hint: "a mounted drive brings them; walfs node list shows what is left",
+		What: fmt.Sprintf("pairs of slivers that have not reached their nodes yet: %d, of %d segments; enough others have theirs", pairs, segments)}
+	if c.opt.Repair {
+		f.Done, f.Hint = handedOver, ""
+	}
+	return c.find(f)
+}
+
+// handedOver is what a check does about slivers: the nodes have noted what they lack.
+const handedOver = "handed to the healer, which rebuilds what is missing while the drive is mounted"
 
 // thin reports a segment of which slivers are missing on nodes that are up.
 func (c *check) thin(ctx context.Context, r index.SegmentRow, h held, down int, g walrus.Geometry) error {
@@ -243,7 +286,7 @@ func (c *check) thin(ctx context.Context, r index.SegmentRow, h held, down int, 
 	what := fmt.Sprintf("of segment %d there are %d of %d pairs of slivers, whole on %d nodes", r.Number, h.pairs, g.Shards, h.nodes)
 	switch {
 	case readable && c.opt.Repair:
-		return c.find(Finding{Part: "nodes", Kind: Repaired, What: what, Done: "handed to the healer, which rebuilds what is missing while the drive is mounted"})
+		return c.find(Finding{Part: "nodes", Kind: Repaired, What: what, Done: handedOver})
 	case readable:
 		return c.damaged("nodes", "", "a mounted drive rebuilds what is missing; walfs node list shows what is left", "%s", what)
 	case down > 0 && (h.primary+down >= g.SourcePrimary() || h.secondary+down >= g.SourceSecondary()):

@@ -143,6 +143,11 @@ func (c *Committer) compare(ctx context.Context) error {
 	if err := c.adopt(ctx, now, owned[i]); err != nil {
 		return fmt.Errorf("anchor %s: %w", now.Object, err)
 	}
+	if c.cfg.Claim != nil {
+		if err := c.cfg.Claim(); err != nil {
+			return err
+		}
+	}
 	c.moving.setUncertain(false)
 	return nil
 }
@@ -199,17 +204,18 @@ func (c *Committer) checkHistory(ctx context.Context, says index.Anchor) error {
 
 // reconcileFirst is Reconcile before the first Put. It waits for a ledger that is away.
 func (c *Committer) reconcileFirst(ctx context.Context) error {
-	for tries := 0; ; tries++ {
+	for {
+		asked := c.asked.wait()
 		err := c.reconcile(ctx)
 		if err == nil || MustStop(err) {
+			c.trouble.goes(comparing)
 			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		c.trouble.note(err)
 		c.log.Warn("anchor is not known to be ours", "err", err)
-		if err := pause(ctx, backoff(tries)); err != nil {
+		if err := c.rest(ctx, comparing, err, asked); err != nil {
 			return err
 		}
 	}

@@ -38,8 +38,8 @@ func (a *away) ask(number uint64) {
 	}
 }
 
-// answered notes how the try of a segment ended.
-func (a *away) answered(number uint64, err error, now time.Time) {
+// answered notes how the try of a segment ended. The pause is longest at most.
+func (a *away) answered(number uint64, err error, now time.Time, longest time.Duration) {
 	asked := a.asking == number
 	if asked {
 		a.asking = 0
@@ -48,7 +48,7 @@ func (a *away) answered(number uint64, err error, now time.Time) {
 	case !errors.Is(err, blobstore.ErrLedger):
 		*a = away{}
 	case asked || a.misses == 0:
-		pause := min(maxAway, firstPause<<min(a.misses, 10))
+		pause := min(maxAway, longest, firstPause<<min(a.misses, 10))
 		a.misses++
 		a.next = now.Add(pause*3/4 + rand.N(pause/2))
 	}

@@ -13,8 +13,10 @@ import (
 var ErrStalled = errors.New("nothing gets certified")
 
 // Certify waits until a file is certified as it was when it was called, in a
-// generation that the anchor names: content, attributes and names. It does not
-// wait for other files. A file without a name is not waited for.
+// generation that the anchor names: content, attributes, names, and those of the
+// folders on the way to it. It does not wait for other files. A file without a name is not waited for.
+//
+// An ignored file is not waited for either: what was synced of it is staged.
 //
 // ErrStalled: the drive got nothing certified for the given time. What only a
 // person can put right ends it at once. Run must be running.
@@ -23,17 +25,17 @@ func (c *Committer) Certify(ctx context.Context, ino index.Ino, patience time.Du
 	if err != nil || attr.Nlink == 0 {
 		return ignoreGone(err)
 	}
-	status, err := c.cfg.Index.State(ctx, ino)
-	if err != nil || status.State == index.StateCertified {
+	if done, err := c.isDone(ctx, ino); err != nil || done {
 		return ignoreGone(err)
 	}
-	d := &drain{started: c.flights.retry(), targets: map[index.Ino]*target{}}
+	d := &drain{targets: map[index.Ino]*target{}}
 	changed := c.cfg.Index.Changing()
 	if attr.Dirty {
 		d.targets[ino] = &target{version: attr.Version, size: attr.Size}
 	}
-	c.drains.add(d)
+	c.drains.add(d) // before it asks, so that what fails from then on knows of it
 	defer c.drains.remove(d)
+	d.started = c.retry()
 	waiting, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	watch := c.watchProgress(d, patience, func() { end(fmt.Errorf("%w for %s", ErrStalled, patience)) })
@@ -57,6 +59,18 @@ func (c *Committer) Certify(ctx context.Context, ino index.Ino, patience time.Du
 	return nil
 }
 
+// isDone reports whether a fresh machine finds a file as it is, where it is, or is never to.
+func (c *Committer) isDone(ctx context.Context, ino index.Ino) (bool, error) {
+	status, err := c.cfg.Index.State(ctx, ino)
+	if err == nil && status.State == index.StateLocal {
+		return true, nil
+	}
+	if err != nil || status.State != index.StateCertified {
+		return false, err
+	}
+	return c.cfg.Index.WayAnchored(ctx, ino)
+}
+
 func ignoreGone(err error) error {
 	if errors.Is(err, index.ErrNotExist) {
 		return nil
@@ -64,7 +78,7 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// packNamesOf waits until the names of a file that changed up to a generation
+// packNamesOf waits until the names on the ways to a file that changed up to a generation
 // are published, or are gone.
 func (c *Committer) packNamesOf(ctx context.Context, d *drain, ino index.Ino, changed uint64, look func(Progress)) error {
 	for tries := 1; ; tries++ {

@@ -2,7 +2,6 @@ package commit
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 )
@@ -14,8 +13,11 @@ const (
 	pollShare = 50
 	// passEvery is the least time between passes that nobody waits for.
 	passEvery = time.Second
-	// lookEvery is how often changes that nobody told of are looked for.
+	// lookEvery is how often changes that nobody told of are looked for, while the
+	// index changes or something is left to do.
 	lookEvery = time.Second
+	// restFor is how long there is nothing to look at.
+	restFor = time.Hour
 )
 
 // clock knows when the next pass of the packer is due.
@@ -26,17 +28,21 @@ type clock struct {
 	mu          sync.Mutex // guards the fields below
 	first, last time.Time  // changes since the last pass began; zero: none
 	urgent      bool       // do not wait for quiet
+	all         bool       // the next pass tries what waits out a failure too
 	began       time.Time  // the last pass
 	left        leftover   // by it
 	begun, done uint64     // passes
 	nextPoll    time.Time  // of the bytes that wait
+	told        int        // changes since it was looked how quickly they come
+	toldSince   time.Time  // when that was
+	stirred     bool       // the index changed since it was looked at
 }
 
 // init makes what may wait from an earlier run due after the usual quiet.
 func (k *clock) init() {
 	k.kick, k.hurry = make(chan struct{}, 1), make(chan struct{}, 1)
 	k.first = time.Now()
-	k.last = k.first
+	k.last, k.stirred = k.first, true
 }
 
 // Wake tells that something changed in the index.
@@ -46,6 +52,7 @@ func (k *clock) touch(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.last = now
+	k.told++
 	if k.first.IsZero() {
 		k.first = now
 		poke(k.kick)
@@ -62,6 +69,14 @@ func (k *clock) demand() uint64 {
 	return k.begun + 1
 }
 
+// again asks for a pass at once that tries what waits out a failure, too.
+func (k *clock) again() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.urgent, k.all = true, true
+	poke(k.hurry)
+}
+
 // poke wakes the one goroutine that listens on ch.
 func poke(ch chan struct{}) {
 	select {
@@ -70,16 +85,17 @@ func poke(ch chan struct{}) {
 	}
 }
 
-// begin notes that a pass begins, and reports whether it was asked for.
-func (k *clock) begin() (urgent bool) {
+// begin notes that a pass begins, and reports whether it was asked for, and whether it is
+// to try what waits out a failure.
+func (k *clock) begin() (urgent, all bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	urgent = k.urgent
+	urgent, all = k.urgent, k.all
 	k.first, k.last, k.left.retry = time.Time{}, time.Time{}, time.Time{}
-	k.urgent = false
+	k.urgent, k.all = false, false
 	k.began = time.Now()
 	k.begun++
-	return urgent
+	return urgent, all
 }
 
 // end notes what the pass left behind.
@@ -114,30 +130,38 @@ func (l *leftover) add(bytes int64, retry time.Time) {
 	}
 }
 
-// waitDue waits until a pass is due, and reports whether a Drain waits for it.
-func (c *Committer) waitDue(ctx context.Context) (draining bool, err error) {
+// waitDue waits until a pass is due, and reports whether a Drain waits for it, and whether
+// what waits out a failure is to be tried.
+func (c *Committer) waitDue(ctx context.Context) (draining, all bool, err error) {
 	for {
 		wait, resting := c.dueIn(ctx)
 		if wait <= 0 {
-			return c.clock.begin() && c.drains.any(), nil
+			urgent, all := c.clock.begin()
+			return urgent && c.drains.any(), all, nil
 		}
-		var kick chan struct{} // changes make no difference unless it is the first
+		var kick, changed <-chan struct{} // changes make no difference unless it is the first
 		if resting {
 			kick = c.clock.kick
+			if wait > lookEvery {
+				changed = c.cfg.Index.Changed()
+			}
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-kick:
+		case <-changed:
+			c.clock.stir(true)
 		case <-c.clock.hurry:
 		case <-timer.C:
 			if resting {
+				c.clock.stir(false)
 				c.look(ctx)
 			}
 		case <-ctx.Done():
 		}
 		timer.Stop()
 		if err := ctx.Err(); err != nil {
-			return false, err
+			return false, false, err
 		}
 	}
 }
@@ -147,12 +171,15 @@ func (c *Committer) waitDue(ctx context.Context) (draining bool, err error) {
 func (c *Committer) dueIn(ctx context.Context) (wait time.Duration, resting bool) {
 	k, policy := &c.clock, &c.cfg.Policy
 	k.mu.Lock()
-	first, last, began, left, urgent, nextPoll := k.first, k.last, k.began, k.left, k.urgent, k.nextPoll
+	first, last, began, left, urgent, nextPoll, stirred := k.first, k.last, k.began, k.left, k.urgent, k.nextPoll, k.stirred
 	k.mu.Unlock()
 	if urgent {
 		return 0, false
 	}
 	wait = min(lookEvery, policy.MaxAge)
+	if first.IsZero() && left.retry.IsZero() && !stirred {
+		wait = restFor
+	}
 	if !left.retry.IsZero() {
 		wait = min(wait, time.Until(left.retry))
 	}
@@ -162,11 +189,40 @@ func (c *Committer) dueIn(ctx context.Context) (wait time.Duration, resting bool
 	wait = min(wait, pollEvery, time.Until(last.Add(policy.Quiet)), time.Until(first.Add(policy.MaxAge)))
 	if now := time.Now(); now.Sub(began) >= min(passEvery, policy.Quiet) && !now.Before(nextPoll) {
 		defer k.polled(now)
-		if waiting, err := c.cfg.Index.Pending(ctx); err == nil && waiting.Bytes-left.bytes >= policy.Fill {
+		enough := policy.Fill
+		if k.crowded(now) {
+			enough *= crowdFills
+		}
+		if waiting, err := c.cfg.Index.Pending(ctx); err == nil && waiting.Bytes-left.bytes >= enough {
 			return 0, false
 		}
 	}
 	return wait, false
+}
+
+// Who copies many small files has the processors and the disk for that first: while
+// files come in so quickly a pass waits until more segments can be filled, or MaxAge is over.
+const (
+	crowdRate  = 100 // files in a second
+	crowdLeast = 10  // files
+	crowdFills = 32
+)
+
+// crowded reports whether files came in quickly since it was asked last.
+func (k *clock) crowded(now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	least := crowdRate * now.Sub(k.toldSince).Seconds()
+	crowded := k.told >= crowdLeast && float64(k.told) >= least
+	k.told, k.toldSince = 0, now
+	return crowded
+}
+
+// stir notes whether the index changed since it was looked at.
+func (k *clock) stir(changed bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stirred = changed
 }
 
 // polled notes that the bytes that wait were counted.
@@ -194,9 +250,6 @@ func (c *Committer) look(ctx context.Context) {
 
 // passed notes how a pass of the packer ended.
 func (c *Committer) passed(p *packer, err error) {
-	if err != nil && !errors.Is(err, errRebuilt) {
-		c.trouble.note(err)
-	}
 	c.clock.end(p.left, err == nil)
 	c.changed.raise()
 }

@@ -44,6 +44,7 @@ type Committer struct {
 	capacity int64 // plaintext bytes of a full segment
 
 	changed  signal  // something was packed, put, anchored or finished, or failed
+	asked    signal  // somebody wants what failed to be tried again
 	clock    clock   // when the next segment is due
 	flights  flights // segments between commit and finish
 	moving   moving  // the anchor on its way
@@ -103,8 +104,9 @@ func (c *Committer) Run(ctx context.Context) error {
 
 // packAll makes segments whenever they are due.
 func (c *Committer) packAll(ctx context.Context) error {
-	for tries := 0; ; {
-		draining, err := c.waitDue(ctx)
+	for {
+		asked := c.asked.wait()
+		draining, again, err := c.waitDue(ctx)
 		if err != nil {
 			return err
 		}
@@ -112,21 +114,20 @@ func (c *Committer) packAll(ctx context.Context) error {
 		if err != nil {
 			c.log.Warn("what holds the anchor back is not known", "err", err)
 		}
-		p := newPacker(c, draining || held)
+		p := newPacker(c, draining || held, again)
 		err = p.pass(ctx)
 		c.passed(p, err)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err == nil || errors.Is(err, errRebuilt) {
-			tries = 0
+			c.trouble.goes(packing)
 			continue
 		}
 		c.log.Warn("packing failed", "err", err)
-		if err := pause(ctx, backoff(tries)); err != nil {
+		if err := c.rest(ctx, packing, err, asked); err != nil {
 			return err
 		}
-		tries++
 	}
 }
 
@@ -243,22 +244,20 @@ func (c *Committer) put(ctx context.Context, f flight) error {
 
 // finishAll closes generations, in their order, whenever the anchor has moved.
 func (c *Committer) finishAll(ctx context.Context) error {
-	for tries := 0; ; {
-		moved := c.changed.wait()
+	for {
+		moved, asked := c.changed.wait(), c.asked.wait()
 		err := c.finish(ctx)
 		switch {
 		case MustStop(err):
 			return err
 		case err != nil && ctx.Err() == nil:
-			c.trouble.note(err)
 			c.log.Warn("finishing failed", "err", err)
-			if err := pause(ctx, backoff(tries)); err != nil {
+			if err := c.rest(ctx, finishing, err, asked); err != nil {
 				return err
 			}
-			tries++
 			continue
 		}
-		tries = 0
+		c.trouble.goes(finishing)
 		select {
 		case <-moved:
 		case <-ctx.Done():

@@ -104,7 +104,7 @@ func TestNamesAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{})
 	r.dirOf("d")
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		if s, err := r.c.Status(context.Background()); err != nil || time.Now().After(deadline) {
 			t.Fatalf("not anchored: %+v, %v", s, err)
@@ -315,7 +315,7 @@ func TestOpenFilesWait(t *testing.T) {
 	began := time.Now()
 	r.must(r.db.Queue(context.Background(), f.Ino(), index.Queued{Size: f.Size(), Mtime: f.Mtime()}))
 	r.c.Wake()
-	for deadline := began.Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := began.Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		attr, err := r.db.Get(context.Background(), f.Ino())
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("not packed: %+v, %v", attr, err)

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -15,8 +16,10 @@ import (
 )
 
 // MustStop reports whether an error means that this machine may not write the
-// drive any more, until a person does something: ErrTakenOver, ErrRolledBack.
-func MustStop(err error) bool { return errors.Is(err, ErrTakenOver) || errors.Is(err, ErrRolledBack) }
+// drive any more, until a person does something: ErrTakenOver, ErrRolledBack, ErrCopied.
+func MustStop(err error) bool {
+	return errors.Is(err, ErrTakenOver) || errors.Is(err, ErrRolledBack) || errors.Is(err, ErrCopied)
+}
 
 // The errors that callers branch on.
 var (
@@ -27,6 +30,9 @@ var (
 	// machine has written: it was put back to an earlier state, or it lies. The
 	// drive must be served read-only.
 	ErrRolledBack = errors.New("the ledger was rolled back: it says less of the drive than this machine has certified")
+	// ErrCopied reports a state folder of which there may be another copy that
+	// writes the drive. The drive must be served read-only.
+	ErrCopied = errors.New("state folder is a copy")
 	// ErrNoAnchor reports a drive whose anchor is not on the ledger.
 	ErrNoAnchor = errors.New("drive has no anchor on the ledger")
 	// ErrOutboxLost reports a segment whose sealed bytes are gone or damaged,
@@ -40,7 +46,7 @@ var (
 	ErrTrailerTooLong = errors.New("trailer spans too many segments")
 )
 
-// Config says what a committer works with. All but Policy, Stage and Log are required.
+// Config says what a committer works with. All but Policy, Claim, Keep, Stage and Log are required.
 type Config struct {
 	Index   *index.DB
 	Staging *staging.Dir
@@ -48,6 +54,12 @@ type Config struct {
 	Keys    *seal.Keyring
 	Ledger  chain.Ledger
 	Policy  Policy
+	// Claim makes sure, once the ledger has said that this machine is the drive's
+	// writer, that no other state folder is this machine too: ErrCopied. Nil: none is.
+	Claim func() error
+	// Keep takes over a file that is certified as a clean copy: how many bytes it
+	// takes on the disk, and whether it is the whole content. Nil: all are taken.
+	Keep func(ctx context.Context, ino index.Ino, bytes int64, whole bool) error
 	// Stage is called before and after each step of a segment, for crash
 	// tests: before-outbox, after-outbox, after-commit, and before and after
 	// each of register, store, certify and finish. Nil: nothing is called.
@@ -59,8 +71,8 @@ type Config struct {
 type Policy struct {
 	Quiet    time.Duration // without changes until a segment is cut
 	MaxAge   time.Duration // of the oldest change when a segment is cut
-	OpenAge  time.Duration // after which a file that stays open for writing is packed
-	Fill     int64         // bytes waiting that make a segment due at once; 0: a full segment
+	OpenAge  time.Duration // after which a file that stays open for writing is packed; see openFor
+	Fill     int64         // bytes waiting that make a segment due at once, but see crowdFills; 0: a full segment
 	Outbox   int64         // bytes of sealed segments that may wait to be certified and anchored
 	Epochs   uint32        // of storage to pay for
 	Parallel int           // Puts at a time

@@ -99,7 +99,7 @@ func (c *Committer) tag() [8]byte { return [8]byte(c.drive.Writer[:8]) }
 
 // sealOne seals one segment and puts it into the outbox.
 func (c *Committer) sealOne(footer index.Footer, plain []byte) (index.SegmentRow, error) {
-	sealed, header, err := c.sealed(plain)
+	sealed, header, err := c.sealed(plain, nil)
 	if err == nil {
 		err = c.keep(footer.Number, sealed)
 	}
@@ -113,9 +113,9 @@ func (c *Committer) sealOne(footer index.Footer, plain []byte) (index.SegmentRow
 }
 
 // sealed seals the plaintext of a segment under a salt of its own. The bytes
-// never change afterwards: they may be on the nodes.
-func (c *Committer) sealed(plain []byte) (sealed []byte, header seal.Header, err error) {
-	if sealed, err = c.cfg.Keys.Seal(plain, seal.Options{Suite: c.suite}); err != nil {
+// never change afterwards: they may be on the nodes. Gaps are written to.
+func (c *Committer) sealed(plain []byte, gaps []seal.Gap) (sealed []byte, header seal.Header, err error) {
+	if sealed, err = c.cfg.Keys.Seal(plain, seal.Options{Suite: c.suite, Gaps: gaps}); err != nil {
 		return nil, header, err
 	}
 	header, err = seal.ParseHeader(sealed)

@@ -134,7 +134,7 @@ func (l *cutLedger) cutsLeft() int {
 
 func (r *rig) balance() uint64 {
 	r.Helper()
-	b, err := r.net.Ledger(owner).Balance(context.Background())
+	b, err := r.owner.Balance(context.Background())
 	r.must(err)
 	return b.WALFrost
 }
@@ -145,7 +145,7 @@ func (r *rig) wantBooks(had uint64) {
 	r.Helper()
 	ctx := context.Background()
 	r.wantOnce()
-	ledger := r.net.Ledger(owner)
+	ledger := r.owner
 	state, err := ledger.State(ctx)
 	r.must(err)
 	var cost uint64

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/walfs/walfs/index"
@@ -13,6 +15,7 @@ import (
 type Progress struct {
 	Files, FilesTotal int
 	Bytes, BytesTotal int64
+	Trouble           string // why something stands still that is tried again; "": nothing does
 }
 
 // PendingError reports what a Drain had to leave behind, and why.
@@ -26,7 +29,15 @@ func (e *PendingError) Error() string {
 	if e.Count == 0 {
 		return fmt.Sprintf("names are not certified: %v", e.Err)
 	}
-	return fmt.Sprintf("%d files are not certified: %v", e.Count, e.Err)
+	return fmt.Sprintf("%s not certified: %v", plural(e.Count, "file is", "files are"), e.Err)
+}
+
+// plural returns n and what there are so many of.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }
 
 // Unwrap returns the reason.
@@ -44,13 +55,14 @@ const (
 
 // Drain waits until all that existed when it was called is certified and the
 // anchor names it: files, those open for writing included, names and
-// attributes. It returns a *PendingError when that cannot be reached without a
+// attributes, but for what is ignored. It returns a *PendingError when that cannot be reached without a
 // person, or when ctx ends before. Run must be running. Progress may be nil.
 func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
-	d := &drain{started: c.flights.retry()}
+	d := &drain{}
 	changed := c.cfg.Index.Changing()
-	c.drains.add(d)
+	c.drains.add(d) // before it asks, so that what fails from then on knows of it
 	defer c.drains.remove(d)
+	d.started = c.retry()
 	dirty, err := c.queueOpen(ctx)
 	if err != nil {
 		return fmt.Errorf("drain: %w", err)
@@ -73,7 +85,7 @@ func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
 }
 
 // queueOpen makes jobs of dirty files that have none, since they were open all
-// the time, and returns all dirty files.
+// the time, and returns all dirty files but those that are ignored, and those that rest.
 func (c *Committer) queueOpen(ctx context.Context) ([]index.Attr, error) {
 	dirty, err := c.cfg.Index.Dirties(ctx)
 	if err != nil {
@@ -83,12 +95,22 @@ func (c *Committer) queueOpen(ctx context.Context) ([]index.Attr, error) {
 	if err != nil {
 		return nil, err
 	}
-	queued := make(map[index.Ino]uint64, len(jobs))
+	queued, err := c.cfg.Index.Ignored(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, job := range jobs {
 		queued[job.Ino] = job.Version
 	}
+	resting := map[index.Ino]bool{}
 	for i := range dirty {
 		attr := &dirty[i]
+		if resting[attr.Ino], err = c.rests(ctx, attr); err != nil {
+			return nil, err
+		}
+		if resting[attr.Ino] {
+			continue
+		}
 		if queued[attr.Ino] == attr.Version {
 			continue
 		}
@@ -103,7 +125,26 @@ func (c *Committer) queueOpen(ctx context.Context) ([]index.Attr, error) {
 			return nil, err
 		}
 	}
-	return dirty, nil
+	ignored, err := c.cfg.Index.Ignored(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(dirty, func(a index.Attr) bool { return ignored[a.Ino] > 0 || resting[a.Ino] }), nil
+}
+
+// rests reports whether a dirty file is what is published of it, although the
+// kernel may write it by itself: it was not written since it was packed, and there is
+// nothing to pack. It has no job then.
+func (c *Committer) rests(ctx context.Context, attr *index.Attr) (bool, error) {
+	seq, ok := c.cfg.Staging.Rests(attr.Ino, attr.Version)
+	if !ok {
+		return false, nil
+	}
+	rests, err := c.cfg.Index.Rest(ctx, attr.Ino, attr.Version, seq)
+	if errors.Is(err, index.ErrNotExist) {
+		return false, nil
+	}
+	return rests, err
 }
 
 // packTargets waits for passes of the packer until each target is published,
@@ -177,13 +218,24 @@ func (c *Committer) recheck(ctx context.Context, d *drain) (left int, err error)
 			return 0, fmt.Errorf("inode %d: %w", ino, err)
 		}
 		gone := err != nil || attr.Nlink == 0
+		if !gone && attr.PubVersion == 0 { // renamed meanwhile
+			if gone, err = c.cfg.Index.IsIgnored(ctx, ino); err != nil {
+				return 0, fmt.Errorf("inode %d: %w", ino, err)
+			}
+		}
+		rests := false
+		if !gone && attr.Dirty {
+			if rests, err = c.rests(ctx, &attr); err != nil {
+				return 0, fmt.Errorf("inode %d: %w", ino, err)
+			}
+		}
 		failed := c.trouble.failure(ino)
 		c.drains.mu.Lock()
 		t := d.targets[ino]
 		switch {
 		case gone:
 			delete(d.targets, ino)
-		case attr.PubVersion >= t.version:
+		case attr.PubVersion >= t.version, !attr.Dirty, rests: // nothing was written, and the mark may be taken back
 			t.publish(c.flights.last())
 		case failed != nil:
 			t.err = failed
@@ -212,15 +264,19 @@ func (c *Committer) awaitAnchor(ctx context.Context, d *drain, generation uint64
 // and tells how far the drain has come.
 func (c *Committer) waitFor(ctx context.Context, d *drain, progress func(Progress), done func() (bool, error)) error {
 	var told time.Time
+	var trouble string
 	for {
 		changed := c.changed.wait()
 		ok, err := done()
 		if err == nil && !ok {
 			err = c.trouble.lasting()
 		}
-		if last := ok || err != nil; progress != nil && (last || time.Since(told) >= reportEvery) {
-			told = time.Now()
-			progress(c.drains.progress(d, c.moving.closedAt()))
+		now := c.failing()
+		if last := ok || err != nil; progress != nil && (last || now != trouble || time.Since(told) >= reportEvery) {
+			told, trouble = time.Now(), now
+			p := c.drains.progress(d, c.moving.closedAt())
+			p.Trouble = trouble
+			progress(p)
 		}
 		if ok || err != nil {
 			return err

@@ -34,22 +34,21 @@ func (c *Committer) finishSegment(number uint64) {
 	c.flights.finished(number)
 }
 
-// copied registers the clean copy of a file.
+// copied hands the clean copy of a file over.
 func (c *Committer) copied(ctx context.Context, file *staging.File) error {
-	err := c.cfg.Index.CopyAdd(ctx, file.Ino(), heldBytes(file))
+	bytes, err := file.Footprint()
+	if err != nil {
+		return err
+	}
+	keep := c.cfg.Keep
+	if keep == nil {
+		keep = c.cfg.Index.CopyKeep
+	}
+	err = keep(ctx, file.Ino(), bytes, file.Complete())
 	if err != nil && !errors.Is(err, index.ErrNotExist) { // removed meanwhile
 		return fmt.Errorf("clean copy of inode %d: %w", file.Ino(), err)
 	}
 	return nil
-}
-
-func heldBytes(file *staging.File) (n int64) {
-	for _, r := range file.Held(0, file.Size()) {
-		if r.Held {
-			n += r.Len
-		}
-	}
-	return n
 }
 
 // Recover brings outbox and index together after a crash. It needs no network;

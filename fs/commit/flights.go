@@ -46,6 +46,7 @@ type flights struct {
 	newest uint64    // generation
 	asked  time.Time // when retry was called last
 	away   away      // whether the ledger is
+	speed  speed
 }
 
 func (f *flights) init(limit int64) {
@@ -213,14 +214,15 @@ func (c *Committer) landed(ctx context.Context, fl flight, err error) error {
 		}
 	}
 	refused := isRefused(err)
-	next := time.Now().Add(backoff(fl.tries))
+	longest := c.longest()
+	next := time.Now().Add(min(longest, backoff(fl.tries)))
 	switch {
 	case refused:
 		next = time.Now().Add(refusedPause)
 	case errors.Is(err, blobstore.ErrLedger):
 		next = time.Now() // all of them rest together, see away
 	}
-	c.flights.fail(fl.number, err, refused, next)
+	c.flights.fail(fl.number, err, refused, next, longest)
 	c.trouble.note(err)
 	c.log.Warn("segment is not certified", "op", "put", "segment", fl.number, "refused", refused, "err", err)
 	if err := c.cfg.Index.SegmentFailed(ctx, fl.number, err, next); err != nil {
@@ -244,18 +246,32 @@ func isRefused(err error) bool {
 	return false
 }
 
+// heard notes that the ledger has answered for a segment that is being put: the others
+// need not wait until it is certified.
+func (f *flights) heard(number uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away.asking == number {
+		f.away = away{}
+		f.changed.raise()
+	}
+}
+
 func (f *flights) certified(number uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if fl := f.open[number]; fl != nil {
+		f.speed.add(landing{began: fl.began, ended: time.Now(), bytes: fl.size})
+	}
 	delete(f.open, number)
-	f.away.answered(number, nil, time.Now())
+	f.away.answered(number, nil, time.Now(), maxAway)
 	f.changed.raise()
 }
 
-func (f *flights) fail(number uint64, err error, refused bool, next time.Time) {
+func (f *flights) fail(number uint64, err error, refused bool, next time.Time, longest time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.away.answered(number, err, time.Now())
+	f.away.answered(number, err, time.Now(), longest)
 	if fl := f.open[number]; fl != nil {
 		fl.flying, fl.tries, fl.next = false, fl.tries+1, next
 		fl.err, fl.refused = err, refused

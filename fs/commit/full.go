@@ -73,7 +73,7 @@ func (p *packer) fullOf(ctx context.Context, newest uint64) ([]byte, error) {
 // little by it, and waits until the anchor covers it: what it stands for is
 // not needed any more then. Run must be running.
 func (c *Committer) StoreFull(ctx context.Context) error {
-	d := &drain{started: c.flights.retry()}
+	d := &drain{started: c.retry()}
 	c.wantFull.Store(true)
 	if err := c.awaitPass(ctx, d, nil); err != nil {
 		return fmt.Errorf("store full snapshot: %w", err)

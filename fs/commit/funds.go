@@ -13,12 +13,22 @@ const fundsEvery = 15 * time.Second
 
 // awaitFunds lets segments go that could not be paid for, once there is more in the wallet.
 func (c *Committer) awaitFunds(ctx context.Context) error {
-	for had, looked := uint64(0), false; ; {
+	var had chain.Balance
+	for looked := false; ; {
+		changed := c.flights.changed.wait()
+		if !c.flights.isBroke() {
+			looked = false
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			continue
+		}
 		if err := pause(ctx, fundsEvery); err != nil {
 			return err
 		}
 		if !c.flights.isBroke() {
-			looked = false
 			continue
 		}
 		balance, err := c.cfg.Ledger.Balance(ctx)
@@ -26,10 +36,10 @@ func (c *Committer) awaitFunds(ctx context.Context) error {
 			continue
 		}
 		// What was in it when they were refused is not known at first.
-		if !looked || balance.WALFrost > had {
+		if !looked || balance.WALFrost > had.WALFrost || balance.SUIMist > had.SUIMist {
 			c.flights.funded()
 		}
-		had, looked = balance.WALFrost, true
+		had, looked = balance, true
 	}
 }
 

@@ -9,13 +9,18 @@ import (
 	"time"
 
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/sui"
 )
 
 // leave takes all WAL but some out of the wallet.
 func (r *rig) leave(frost uint64) {
 	r.Helper()
 	had := r.balance()
-	r.must(r.net.Transfer(context.Background(), chain.TxID{0xee, byte(had), byte(had >> 8), byte(had >> 16)}, owner, chain.Address{0xff}, had-frost))
+	payer := r.owner.(interface {
+		SendWAL(ctx context.Context, tx chain.TxID, to chain.Address, frost uint64) (*sui.Result, error)
+	})
+	_, err := payer.SendWAL(context.Background(), chain.TxID{0xee, byte(had), byte(had >> 8), byte(had >> 16)}, chain.Address{0xff}, had-frost)
+	r.must(err)
 }
 
 // TestEmptyWallet empties the wallet while files are written for half an hour
@@ -56,9 +61,9 @@ func TestEmptyWallet(t *testing.T) {
 			t.Errorf("%d unpaid, problems %q", len(r.c.Unpaid()), s.Problems)
 		}
 		cost := state.RegisterPrice(1<<20, 26)
-		r.must(r.net.Transfer(t.Context(), chain.TxID{0xef}, chain.Address{0xff}, owner, 10*cost))
+		r.must(r.net.Net().Faucet(t.Context(), chain.TxID{0xef}, r.wallet.Address(), 10*cost, 0))
 		r.awaitVirtual("as many blobs as there is money for", func() bool { return len(r.c.Unpaid()) == len(want)-10 })
-		r.must(r.net.Transfer(t.Context(), chain.TxID{0xf0}, chain.Address{0xff}, owner, 100*cost))
+		r.must(r.net.Net().Faucet(t.Context(), chain.TxID{0xf0}, r.wallet.Address(), 100*cost, 0))
 		r.awaitVirtual("all to drain", func() bool { return r.waiting() == 0 })
 		r.wantBooks(had + 110*cost)
 		got := r.restored()

@@ -79,7 +79,7 @@ func (c *Committer) Move(ctx context.Context, moves []index.Move, data []byte) e
 	}
 	l := &cargo{moves: moves, data: data, done: make(chan struct{})}
 	c.waiting.add(l)
-	d := &drain{started: c.flights.retry()}
+	d := &drain{started: c.retry()}
 	want := c.clock.demand()
 	err := c.waitFor(ctx, d, nil, func() (bool, error) {
 		select {
@@ -102,7 +102,7 @@ func (c *Committer) Move(ctx context.Context, moves []index.Move, data []byte) e
 
 // Settle waits until the anchor covers all that is committed, and it is finished.
 func (c *Committer) Settle(ctx context.Context) error {
-	return c.awaitAnchor(ctx, &drain{started: c.flights.retry()}, c.flights.last(), nil)
+	return c.awaitAnchor(ctx, &drain{started: c.retry()}, c.flights.last(), nil)
 }
 
 // Capacity returns the bytes of plaintext that a full segment takes.

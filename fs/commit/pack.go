@@ -31,6 +31,7 @@ var errMoved = errors.New("file was written meanwhile")
 type packer struct {
 	c        *Committer
 	draining bool   // files open for writing are taken too
+	all      bool   // what waits out a failure is tried too
 	rebuilt  uint64 // segments that were when the pass began, see rebuilds
 
 	number   uint64       // of the open segment; 0: none is open
@@ -48,8 +49,8 @@ type packer struct {
 	piece []byte
 }
 
-func newPacker(c *Committer, draining bool) *packer {
-	return &packer{c: c, draining: draining, rebuilt: c.rebuilds.count(), seen: map[index.Ino]bool{}}
+func newPacker(c *Committer, draining, all bool) *packer {
+	return &packer{c: c, draining: draining, all: draining || all, rebuilt: c.rebuilds.count(), seen: map[index.Ino]bool{}}
 }
 
 // begin opens the next segment, if none is open, once there is room for it.
@@ -84,7 +85,7 @@ func (p *packer) end() {
 // claim returns the next jobs, and whether there may be more.
 func (p *packer) claim(ctx context.Context) (jobs []index.Job, more bool, err error) {
 	limit := claimMax + len(p.seen)
-	all, err := p.c.cfg.Index.Claim(ctx, limit, p.draining) // then failed ones are tried again
+	all, err := p.c.cfg.Index.Claim(ctx, limit, p.all)
 	if err != nil {
 		return nil, false, fmt.Errorf("claim: %w", err)
 	}
@@ -106,6 +107,9 @@ func (p *packer) load(ctx context.Context, job index.Job) (*parcel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inode %d: %w", job.Ino, err)
 	}
+	if rests, err := p.c.rests(ctx, &attr); err != nil || rests {
+		return nil, err
+	}
 	file, ok, err := p.c.cfg.Staging.Lookup(job.Ino)
 	if err == nil && !ok {
 		file, err = p.loadEmpty(ctx, attr)
@@ -113,23 +117,44 @@ func (p *packer) load(ctx context.Context, job index.Job) (*parcel, error) {
 	if err != nil {
 		return nil, &fileError{err}
 	}
-	if wait := p.c.cfg.Policy.OpenAge - job.Waited; file.Writers() > 0 && !p.draining && wait > 0 {
+	if wait := openFor(p.c.cfg.Policy.OpenAge, file.Size(), attr.PubSize, file.Lent()) - job.Waited; file.Writers() > 0 && !p.draining && wait > 0 {
 		file.Release()
-		p.left.add(job.Size, time.Now().Add(wait))
+		p.left.add(job.Size, time.Now().Add(min(wait, p.c.cfg.Policy.OpenAge)))
 		return nil, nil
 	}
+	hashes, err := p.hashesOf(ctx, file, &attr)
+	if err != nil {
+		file.Release()
+		return nil, err
+	}
 	snapshot := file.Writers() > 0 || p.c.trouble.moves(job.Ino) >= copyAfter
-	pack, err := file.Pack(ctx, snapshot)
+	pack, err := file.PackSince(ctx, snapshot, p.c.same(hashes))
 	if err != nil {
 		file.Release()
 		return nil, &fileError{err}
 	}
 	par := newParcel(job, attr, file, pack)
+	par.known = hashes
 	if par.version <= attr.PubVersion {
 		par.drop()
 		return nil, nil
 	}
 	return par, nil
+}
+
+// lentStep is how many bytes of a file that is lent are worth waiting for as long again as
+// an open file waits anyway.
+const lentStep = 1 << 30
+
+// openFor returns how long a file of size bytes that stays open for writing waits until it is
+// packed, when others wait for age. One that is lent is read whole for that, and a long one
+// would be read much more than written: it waits until there is twice as much
+// of it as is published, or the longer the longer it is.
+func openFor(age time.Duration, size, published int64, lent bool) time.Duration {
+	if lent && size < 2*published {
+		age *= time.Duration(1 + size/lentStep)
+	}
+	return age
 }
 
 // loadEmpty makes staging hold a file of which it holds nothing: right for one
@@ -154,6 +179,12 @@ func (p *packer) fill(ctx context.Context, par *parcel) error {
 	for _, r := range ranges {
 		if r.Hole {
 			par.hole(r.Off, r.Len)
+			continue
+		}
+		if r.Same {
+			if err := p.stays(ctx, par, r); err != nil {
+				return err
+			}
 			continue
 		}
 		for off, end := r.Off, r.Off+r.Len; off < end; {
@@ -259,8 +290,9 @@ func (p *packer) putBack(ctx context.Context, job index.Job, err error) error {
 		p.left.add(job.Size, time.Now().Add(p.c.cfg.Policy.Quiet))
 	case errors.As(err, &own):
 		rest := backoff(job.Tries)
-		p.left.add(job.Size, time.Now().Add(rest))
-		p.c.trouble.fileFailed(job.Ino, own.err)
+		next := time.Now().Add(rest)
+		p.left.add(job.Size, next)
+		p.c.trouble.fileFailed(job.Ino, own.err, next)
 		if err := p.c.cfg.Index.JobFailed(ctx, job.Ino, own.err, rest); err != nil && !errors.Is(err, index.ErrNotExist) {
 			return fmt.Errorf("inode %d: %w", job.Ino, err)
 		}

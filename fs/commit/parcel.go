@@ -48,7 +48,7 @@ func (par *parcel) published() error {
 // segments before a crash are in ops already.
 func (par *parcel) ranges() []staging.PackRange {
 	ranges := par.pack.Ranges()
-	if par.job.Version != par.version || len(par.job.Partials) == 0 {
+	if par.job.Version != par.version || len(par.job.Partials) == 0 || slices.ContainsFunc(ranges, func(r staging.PackRange) bool { return r.Same }) {
 		return ranges
 	}
 	partials := slices.Clone(par.job.Partials)
@@ -87,7 +87,7 @@ func subtract(ranges []staging.PackRange, partials []index.Partial) []staging.Pa
 
 func bytesOf(ranges []staging.PackRange) (n int64) {
 	for _, r := range ranges {
-		if !r.Hole {
+		if !r.Hole && !r.Same {
 			n += r.Len
 		}
 	}
@@ -99,6 +99,17 @@ func (par *parcel) hole(off, n int64) {
 	if end := min(off+n, par.pack.Base); off < end {
 		par.op(index.Op{Off: off, Len: end - off})
 	}
+}
+
+// refer makes a range be what published extents are, which are in order and lie in it.
+func (par *parcel) refer(extents []index.Extent, off, n int64) {
+	at := off
+	for _, e := range extents {
+		par.hole(at, e.Off-at)
+		par.op(index.Op{Off: e.Off, Len: e.Len, Segment: e.Segment, Pos: e.Pos})
+		at = e.Off + e.Len
+	}
+	par.hole(at, off+n-at)
 }
 
 // put notes a range that went into the open segment.

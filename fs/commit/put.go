@@ -46,6 +46,7 @@ func (c *Committer) checkpoint(ctx context.Context, number uint64, resume walrus
 		reached := r.Stage > stage && r.Stage > walrus.Encoded
 		stage = r.Stage
 		if reached {
+			c.flights.heard(number)
 			c.stage("after-" + stepTo(r.Stage))
 		}
 		if err := c.cfg.Index.Checkpoint(ctx, number, r); err != nil {
@@ -118,17 +119,11 @@ func (c *Committer) verify(ctx context.Context, row index.SegmentRow, sealed []b
 		return err
 	}
 	source := func(_ context.Context, p []byte, off int64) (int, error) { return copy(p, sealed[off:]), nil }
-	buf := make([]byte, verifyBatch)
-	for off, end := int64(0), opener.PlainSize(); off < end; off += verifyBatch {
-		if _, err := opener.ReadAt(ctx, source, buf[:min(verifyBatch, end-off)], off); err != nil {
-			return fmt.Errorf("%w: %w", ErrOutboxLost, err)
-		}
+	if err := opener.Check(ctx, source); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutboxLost, err)
 	}
 	return nil
 }
-
-// verifyBatch is how many bytes of plaintext are opened at a time.
-const verifyBatch = 16 * seal.ChunkSize
 
 // fetch reads a segment whose slivers some nodes may have already.
 func (c *Committer) fetch(ctx context.Context, row index.SegmentRow, receipt walrus.Receipt) ([]byte, error) {

@@ -54,14 +54,14 @@ func (c *Committer) rebuild(ctx context.Context, number uint64, cause error) ([]
 	if err := c.collectMoved(ctx, material.Moved, s.plain[:s.data]); err != nil {
 		return nil, fmt.Errorf("make segment %d again, of which %w: %w", number, cause, err)
 	}
-	gaps, err := c.collect(ctx, &material, s.plain[:s.data])
+	gaps, missing, err := c.collect(ctx, &material, s.plain[:s.data])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", cause, err)
 	}
 	if err := c.secure(ctx, gaps); err != nil {
 		return nil, fmt.Errorf("make segment %d again: %w", number, err)
 	}
-	sealed, header, err := c.sealed(s.plain)
+	sealed, header, err := c.sealed(s.plain, missing)
 	if err == nil && int64(len(sealed)) != material.Segment.Size {
 		err = fmt.Errorf("%d bytes, want %d: %w", len(sealed), material.Segment.Size, ErrOutboxLost)
 	}
@@ -141,22 +141,25 @@ func (c *Committer) shapeOf(m *index.Material) (shape, error) {
 	return s, nil
 }
 
-// collect fills in the data of a segment from staging and returns what is missing of it.
-func (c *Committer) collect(ctx context.Context, m *index.Material, data []byte) ([]index.Gap, error) {
+// collect fills in the data of a segment from staging and returns what is missing
+// of it: what the index refers to, and all. Trailers may speak of what the index
+// has forgotten.
+func (c *Committer) collect(ctx context.Context, m *index.Material, data []byte) ([]index.Gap, []seal.Gap, error) {
 	l := collection{c: c, data: data}
 	byIno := map[index.Ino][]index.SegmentRange{}
 	for _, r := range m.Ranges {
 		if r.Pos+r.Len > int64(len(data)) {
-			return nil, fmt.Errorf("range %+v in %d bytes of data: %w", r, len(data), index.ErrCorrupt)
+			return nil, nil, fmt.Errorf("range %+v in %d bytes of data: %w", r, len(data), index.ErrCorrupt)
 		}
 		byIno[r.Ino] = append(byIno[r.Ino], r)
 	}
 	for ino, ranges := range byIno {
 		if err := l.add(ctx, ino, ranges); err != nil {
-			return nil, fmt.Errorf("inode %d: %w", ino, err)
+			return nil, nil, fmt.Errorf("inode %d: %w", ino, err)
 		}
 	}
-	return l.gaps(m.Ranges), nil
+	gaps := l.gaps(m.Ranges)
+	return gaps, l.missing(m.Moved), nil
 }
 
 // collection gathers the data of a segment.
@@ -267,6 +270,23 @@ func (l *collection) gaps(ranges []index.SegmentRange) (gaps []index.Gap) {
 		}
 	}
 	return gaps
+}
+
+// missing returns, in order, all of the data that is not there.
+func (l *collection) missing(moved []index.MovedRange) (list []seal.Gap) {
+	have := slices.Clone(l.have)
+	for _, m := range moved {
+		have = append(have, stretch{m.Pos, m.Pos + m.Len})
+	}
+	slices.SortFunc(have, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+	at := int64(0)
+	for _, h := range append(have, stretch{int64(len(l.data)), int64(len(l.data))}) {
+		if at < h.from {
+			list = append(list, seal.Gap{Pos: at, Len: h.from - at})
+		}
+		at = max(at, h.to)
+	}
+	return list
 }
 
 // secure brings the newer content of files that have gaps to the disk, and

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -568,6 +569,7 @@ func TestRebuildPartials(t *testing.T) {
 				if l.row(number).Header == before {
 					t.Errorf("segment %d was not made again", number)
 				}
+				l.noZeros(number)
 			}
 			l.restored().same("/large", want)
 			if n := l.stored(1); !strings.Contains(when, "written") && n > 4<<20+200_000 {
@@ -576,6 +578,27 @@ func TestRebuildPartials(t *testing.T) {
 			checkPaidOnce(l.rig)
 			l.sound()
 		})
+	}
+}
+
+// noZeros reads a segment that holds no zeros but for gaps.
+func (r *rig) noZeros(number uint64) {
+	r.Helper()
+	row := r.row(number)
+	opener, err := r.keys.Open(row.Header, row.Size)
+	r.must(err)
+	source := func(ctx context.Context, p []byte, off int64) (int, error) {
+		return r.blobs.ReadAt(ctx, row.Blob, p, off)
+	}
+	p := make([]byte, 512)
+	for off := int64(0); off < opener.PlainSize(); off += int64(len(p)) {
+		n, err := opener.ReadAt(context.Background(), source, p, off)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, seal.ErrGap) {
+			r.Fatalf("segment %d: %v", number, err)
+		}
+		if bytes.Count(p[:n], []byte{0}) > 100 {
+			r.Fatalf("segment %d has zeros at %d", number, off)
+		}
 	}
 }
 
@@ -778,6 +801,14 @@ func TestRebuildHistory(t *testing.T) {
 			return
 		}
 	}
+	gaps, generations := 0, 0
+	for g := l.last(); g > 0; g-- {
+		then := l.restoredAs(at(g))
+		gaps += l.honest(then)
+		generations++
+		g = min(g, then.report.Generation)
+	}
+	t.Logf("%d files with gaps in %d generations", gaps, generations)
 }
 
 func (h *history) policy() commit.Policy {

@@ -20,6 +20,7 @@ import (
 	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/sui"
 	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
@@ -27,7 +28,6 @@ import (
 )
 
 var (
-	owner  = chain.Address{0xa1}
 	drive  = index.Drive{ID: [16]byte{0xd1}, Writer: [16]byte{0xf1}}
 	secret = seal.Key{7}
 )
@@ -49,7 +49,9 @@ type rig struct {
 	keys  *seal.Keyring
 	c     *commit.Committer
 
-	ledger chain.Ledger
+	wallet *sui.Wallet
+	owner  chain.Ledger // as the wallet sees it
+	ledger chain.Ledger // the same, or what a test wraps around it
 	stop   context.CancelFunc
 	wait   sync.WaitGroup
 	ran    error // of Run
@@ -107,11 +109,15 @@ func (r *rig) open(o options) {
 		return !errors.Is(err, embedded.ErrLocked)
 	})
 	r.must(err)
-	r.ledger = r.net.Ledger(owner)
+	r.wallet, err = sui.WalletFromSeed([32]byte{0xa1})
+	r.must(err)
+	r.owner, err = r.net.Owner(ctx, r.wallet, filepath.Join(r.dir, "transactions"))
+	r.must(err)
+	r.ledger = r.owner
 	if o.ledger != nil {
 		r.ledger = o.ledger(r.ledger)
 	}
-	r.must(r.net.Faucet(ctx, chain.TxID{1}, owner))
+	r.must(r.net.Faucet(ctx, chain.TxID{1}, r.wallet.Address()))
 	r.db, err = index.Open(ctx, index.Config{Path: filepath.Join(r.dir, "index.db"), Trash: !o.noTrash, Now: o.now})
 	r.must(err)
 	d := drive
@@ -122,7 +128,7 @@ func (r *rig) open(o options) {
 	r.must(commit.CreateAnchor(ctx, r.ledger, r.db, r.keys))
 	r.stage, err = staging.Open(staging.Config{
 		Dir: filepath.Join(r.dir, "staging"), NoSync: true, Log: log,
-		MarkDirty: r.db.MarkDirty,
+		MarkDirty: r.db.MarkDirty, Unmark: r.db.Unmark,
 		Version: func(ctx context.Context, ino index.Ino) (uint64, error) {
 			attr, err := r.db.Get(ctx, ino)
 			return attr.Version, err
@@ -130,7 +136,7 @@ func (r *rig) open(o options) {
 	})
 	r.must(err)
 	r.blobs, err = blobstore.New(blobstore.Config{
-		Ledger: r.ledger, Dial: r.net.Dial, Codec: r.net.Codec(), ReadTimeout: 5 * time.Second,
+		Ledger: r.ledger, Dial: r.net.Dial, Codec: r.net.Codec(), ReadTimeout: time.Minute,
 		Anchor: func(ctx context.Context, certifying []walrus.BlobID) (*chain.AnchorUpdate, error) {
 			return r.c.Anchor(ctx, certifying)
 		},
@@ -302,7 +308,7 @@ func (r *rig) registrations() map[walrus.BlobID]int {
 	r.Helper()
 	count := map[walrus.BlobID]int{}
 	for after := uint64(0); ; {
-		events, err := r.net.Ledger(owner).Events(context.Background(), after, 1000)
+		events, err := r.owner.Events(context.Background(), after, 1000)
 		r.must(err)
 		if len(events) == 0 {
 			return count
@@ -322,7 +328,7 @@ func (r *rig) restored() *tree {
 	ctx := context.Background()
 	path := filepath.Join(r.TempDir(), "restored.db")
 	report, err := keep.Restore(ctx, keep.RestoreConfig{
-		Ledger: r.net.Ledger(owner), Blobs: r.blobs, Keys: r.keys, Path: path, ReadOnly: true,
+		Ledger: r.owner, Blobs: r.blobs, Keys: r.keys, Path: path, ReadOnly: true,
 	})
 	r.must(err)
 	if len(report.Problems) > 0 {

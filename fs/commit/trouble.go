@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/chain"
@@ -18,10 +19,11 @@ import (
 type trouble struct {
 	mu     sync.Mutex // guards the fields below
 	last   error
-	end    error               // Run has returned
-	anchor error               // the ledger's anchor is not the one of this index
-	files  map[index.Ino]error // that could not be packed
-	moving map[index.Ino]int   // how often a file was written while it was packed
+	end    error // Run has returned
+	anchor error // the ledger's anchor is not the one of this index
+	halts  [chores]halt
+	files  map[index.Ino]halt // that could not be packed
+	moving map[index.Ino]int  // how often a file was written while it was packed
 }
 
 func (t *trouble) note(err error) {
@@ -56,21 +58,21 @@ func (t *trouble) lasting() error {
 	return cmp.Or(t.end, t.anchor)
 }
 
-// fileFailed notes that a file cannot be packed.
-func (t *trouble) fileFailed(ino index.Ino, err error) {
+// fileFailed notes that a file cannot be packed, and when that is tried again.
+func (t *trouble) fileFailed(ino index.Ino, err error, next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.files == nil {
-		t.files = map[index.Ino]error{}
+		t.files = map[index.Ino]halt{}
 	}
-	t.files[ino] = err
+	t.files[ino] = halt{err: err, next: next}
 }
 
 // failure returns why a file cannot be packed, or nil.
 func (t *trouble) failure(ino index.Ino) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.files[ino]
+	return t.files[ino].err
 }
 
 // moved notes that a file was written while it was packed.
@@ -99,15 +101,20 @@ func (t *trouble) settled(ino index.Ino) {
 
 // Status says what a committer is at. Bytes are the live sizes of regular files, by state.
 type Status struct {
-	Jobs       int    // files waiting to be packed
-	InFlight   int    // segments packed and not certified
-	Generation uint64 // that the anchor names
-	Dirty      int64
-	Staged     int64
-	Storing    int64
-	Certified  int64
-	LastError  string
-	Problems   []string // what needs a person
+	Jobs         int    // files waiting to be packed
+	InFlight     int    // segments packed and not certified
+	Generation   uint64 // that the anchor names
+	Dirty        int64
+	Staged       int64
+	Storing      int64
+	Certified    int64
+	Ignored      int64
+	IgnoredFiles int64
+	Rate         int64     // bytes of segments that were certified in a second of late
+	Oldest       time.Time // since when the oldest of what is staged or being stored waits; zero: nothing does
+	NextTry      time.Time // of what failed; zero: nothing waits
+	LastError    string
+	Problems     []string // what needs a person, but for what Run ended with because this machine may not write
 }
 
 // Status returns what the committer is at.
@@ -123,14 +130,22 @@ func (c *Committer) Status(ctx context.Context) (Status, error) {
 	s := Status{
 		Jobs: waiting.Jobs, InFlight: waiting.Segments,
 		Dirty: usage.Dirty, Staged: usage.Staged, Storing: usage.Storing, Certified: usage.Certified,
+		Ignored: usage.Ignored, IgnoredFiles: usage.IgnoredFiles,
+	}
+	now := time.Now()
+	s.Rate, s.NextTry = c.flights.rate(now), c.flights.retries(now)
+	if s.Oldest, err = c.oldestUnsent(ctx, waiting); err != nil {
+		return Status{}, fmt.Errorf("status: %w", err)
 	}
 	if anchor, err := c.recorded(ctx); err == nil && anchor.Anchor != nil {
 		s.Generation = anchor.Anchor.Generation
 	}
-	if err := c.trouble.lasting(); err != nil {
+	if err := c.trouble.lasting(); err != nil && !MustStop(err) {
 		s.Problems = append(s.Problems, err.Error())
 	}
-	s.Problems = append(s.Problems, c.flights.problems()...)
+	halts, next := c.trouble.standing()
+	s.NextTry = earlier(s.NextTry, next)
+	s.Problems = append(append(s.Problems, halts...), c.flights.problems()...)
 	s.Problems = append(s.Problems, c.fileProblems(ctx)...)
 	s.LastError = c.trouble.lastError()
 	return s, nil
@@ -142,11 +157,15 @@ func (f *flights) problems() (list []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	away, broke := 0, 0
+	var why *flight // of those that wait for the ledger the one that was tried last
 	for _, fl := range f.open {
 		switch {
 		case fl.err == nil:
 		case errors.Is(fl.err, blobstore.ErrLedger):
 			away++
+			if why == nil || fl.began.After(why.began) {
+				why = fl
+			}
 		case errors.Is(fl.err, chain.ErrNoFunds):
 			broke++
 		case fl.refused:
@@ -157,10 +176,10 @@ func (f *flights) problems() (list []string) {
 	}
 	slices.Sort(list)
 	if away > 0 && f.away.misses >= warnAfter {
-		list = append(list, fmt.Sprintf("%d blobs wait for the ledger, which does not answer (asked %d times)", away, f.away.misses))
+		list = append(list, fmt.Sprintf("%s for the ledger, which does not answer (asked %d times): %v", plural(away, "blob waits", "blobs wait"), f.away.misses, why.err))
 	}
 	if broke > 0 {
-		list = append(list, fmt.Sprintf("%d blobs wait to be stored: %v in the wallet", broke, chain.ErrNoFunds))
+		list = append(list, fmt.Sprintf("%s to be stored: %v in the wallet", plural(broke, "blob waits", "blobs wait"), chain.ErrNoFunds))
 	}
 	return list
 }
@@ -193,5 +212,5 @@ func (c *Committer) fileProblems(ctx context.Context) []string {
 		return nil
 	}
 	first := slices.Min(slices.Collect(maps.Keys(files)))
-	return []string{fmt.Sprintf("%d files cannot be packed; inode %d: %v", len(files), first, files[first])}
+	return []string{fmt.Sprintf("%s be packed; inode %d: %v", plural(len(files), "file cannot", "files cannot"), first, files[first].err)}
 }

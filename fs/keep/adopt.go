@@ -27,10 +27,11 @@ type Adopted struct {
 type adoption struct {
 	db       *index.DB
 	dir      *staging.Dir
-	sources  []*index.Salvage // what is left of the damaged index, then copies, the newest first
-	current  int              // how many of the sources tell the newest state: 1 or 0
-	notOurs  string           // why somebody else may have written the drive since; "": nobody has
-	rebooted bool             // block maps may not tell the truth
+	sources  []*index.Salvage     // what is left of the damaged index, then copies, the newest first
+	current  int                  // how many of the sources tell the newest state: 1 or 0
+	notOurs  string               // why somebody else may have written the drive since; "": nobody has
+	rebooted bool                 // block maps may not tell the truth
+	versions func(index.Ino) bool // whether the version of a file in the new index is the one of that number in block maps; nil: none is
 	log      *slog.Logger
 	found    Adopted
 }
@@ -123,15 +124,21 @@ func (a *adoption) known(ctx context.Context, local *staging.File, attr index.At
 	switch {
 	case !attr.IsRegular():
 		return "its number belongs to something else", nil
-	case a.isClean(local, attr, old, newest):
+	case a.isClean(local, attr, old, newest), a.named(attr) && local.IsCopyOf(attr.PubVersion) && local.Size() == attr.Size:
 		return given, nil
 	case a.notOurs != "":
 		return a.notOurs, nil
-	case !local.Complete() && !(newest && a.sameBelow(ctx, local, attr, old)):
+	case !local.Complete() && !(newest && a.sameBelow(ctx, local, attr, old)) && !(a.named(attr) && local.Under(attr.PubVersion)):
 		return "only a part of it is here, and what it belongs to is not known", nil
 	}
 	a.found.Newer++
-	return "", a.newer(ctx, local)
+	return "", a.newer(ctx, local, attr)
+}
+
+// named reports whether what block maps say of versions holds for a file: nobody but this
+// state folder has numbered them, and the new index has them as they were stored.
+func (a *adoption) named(attr index.Attr) bool {
+	return a.notOurs == "" && a.versions != nil && attr.Version == attr.PubVersion && a.versions(attr.Ino)
 }
 
 // isClean reports whether a local copy has nothing that is not certified.
@@ -191,7 +198,10 @@ func sameExtents(a, b []index.Extent) bool {
 
 // newer makes the local content the live version. What was packed and not certified is
 // packed again, since the new index knows nothing of it.
-func (a *adoption) newer(ctx context.Context, local *staging.File) error {
+func (a *adoption) newer(ctx context.Context, local *staging.File, attr index.Attr) error {
+	if err := local.SetUnder(attr.PubVersion); err != nil { // from here on versions are numbered anew
+		return err
+	}
 	if _, err := a.db.MarkDirty(ctx, local.Ino(), local.State().Seq); err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func (d *deleter) set(change func()) {
 
 // collector is a Collector of a machine's drive, with a ledger of its own.
 func (m *machine) collector(change func(*keep.CollectConfig)) (*keep.Collector, *deleter) {
-	ledger := newDeleter(m.net.Ledger(owner))
+	ledger := newDeleter(m.world.ledger)
 	cfg := keep.CollectConfig{Index: m.db, Ledger: ledger, Blobs: m.blobs, Keys: m.keys, Committer: m.c, Grace: time.Hour}
 	if change != nil {
 		change(&cfg)
@@ -197,14 +197,14 @@ func (l *live) clean(dir string) {
 	m := l.machine.machine(dir)
 	rows, err := m.db.Segments(ctx, index.SegmentFilter{})
 	l.must(err)
-	owned, err := l.net.Ledger(owner).Owned(ctx, chain.OwnedQuery{})
+	owned, err := l.world.ledger.Owned(ctx, chain.OwnedQuery{})
 	l.must(err)
 	for _, s := range rows {
 		if !slices.ContainsFunc(owned, func(o chain.OwnedObject) bool { return o.Object == s.Object }) {
 			l.Errorf("segment %d was collected and is still known", s.Number)
 		}
 	}
-	r := keep.NewRenewer(keep.RenewConfig{Index: m.db, Ledger: l.net.Ledger(owner), Ahead: 26})
+	r := keep.NewRenewer(keep.RenewConfig{Index: m.db, Ledger: l.world.ledger, Ahead: 26})
 	l.must(r.Renew(ctx))
 	if p := r.Problems(); len(p) > 0 {
 		l.Errorf("problems: %q", p)

@@ -7,9 +7,7 @@ import (
 	"testing"
 
 	"github.com/walfs/walfs/blobstore/walrus"
-	"github.com/walfs/walfs/cache"
 	"github.com/walfs/walfs/chain"
-	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
 )
@@ -60,7 +58,7 @@ func (m *renewed) storage(i int) uint64 {
 // empty takes all WAL out of the wallet.
 func (m *renewed) empty() {
 	m.Helper()
-	m.must(m.net.Transfer(context.Background(), chain.TxID{0xee}, owner, chain.Address{0xff}, m.balance()))
+	m.pay(chain.Address{0xff}, m.balance())
 }
 
 func (m *renewed) wantState(name string, want index.State) {
@@ -112,7 +110,7 @@ func TestEmptyWallet(t *testing.T) {
 	if f := m.r.Found(); f.Need != need || need == 0 {
 		t.Errorf("%d FROST are needed, want %d", f.Need, need)
 	}
-	m.must(m.net.Transfer(ctx, chain.TxID{0xef}, chain.Address{0xff}, owner, need))
+	m.earn(need)
 	m.must(m.r.Renew(ctx))
 	m.wantState("a", index.StateCertified)
 	if b, p := m.balance(), m.r.Problems(); b != 0 || len(p) > 0 {
@@ -131,7 +129,7 @@ func TestLost(t *testing.T) {
 	m.empty()
 	m.until(first[0])
 	m.must(m.r.Renew(ctx))
-	m.must(m.net.Transfer(ctx, chain.TxID{0xef}, chain.Address{0xff}, owner, had))
+	m.earn(had)
 	for i := range 3 {
 		m.evict(string(rune('a' + i)))
 		m.wantState(string(rune('a'+i)), index.StateLost)
@@ -161,10 +159,7 @@ func TestOnlyCopy(t *testing.T) {
 	m.until(first[0])
 	m.must(m.r.Look(ctx))
 	m.evict("c")
-	slivers, err := cache.Open(cache.Config{Dir: t.TempDir(), Budget: 1 << 20})
-	m.must(err)
-	t.Cleanup(func() { m.must(slivers.Close()) })
-	c := keep.NewCopies(keep.CopiesConfig{Index: m.db, Staging: m.stage, Cache: slivers, Budget: 1})
+	_, c := m.slivers(1)
 	if freed, err := c.Trim(ctx); err != nil || freed != 0 {
 		t.Errorf("freed %d bytes of the only copies, %v", freed, err)
 	}

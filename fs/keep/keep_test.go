@@ -3,10 +3,12 @@ package keep_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,15 +17,14 @@ import (
 	"github.com/walfs/walfs/blobstore/seal"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
+	"github.com/walfs/walfs/chain/sui"
 	"github.com/walfs/walfs/fs/commit"
+	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
 )
 
-var (
-	owner = chain.Address{0xa1}
-	id    = [16]byte{0xd1}
-)
+var id = [16]byte{0xd1}
 
 // world is a network and the key of a drive on it.
 type world struct {
@@ -31,6 +32,9 @@ type world struct {
 	net  *embedded.Network
 	dir  string // of the network
 	keys *seal.Keyring
+
+	wallet *sui.Wallet
+	ledger chain.Ledger // as the wallet sees it
 
 	fullAfter int64 // as in commit.Policy
 }
@@ -54,8 +58,39 @@ func newWorld(t testing.TB) *world {
 		}
 	})
 	w := &world{TB: t, net: net, dir: dir, keys: seal.NewKeyring(1, seal.Key{7})}
-	w.must(net.Faucet(ctx, chain.TxID{1}, owner))
+	w.wallet, w.ledger = w.owner(0xa1)
+	w.must(net.Faucet(ctx, chain.TxID{1}, w.wallet.Address()))
 	return w
+}
+
+// owner returns a wallet, and the ledger as it sees it.
+func (w *world) owner(seed byte) (*sui.Wallet, chain.Ledger) {
+	w.Helper()
+	wallet, err := sui.WalletFromSeed([32]byte{seed})
+	w.must(err)
+	ledger, err := w.net.Owner(context.Background(), wallet, w.TempDir())
+	w.must(err)
+	return wallet, ledger
+}
+
+// pay pays WAL to somebody.
+func (w *world) pay(to chain.Address, frost uint64) {
+	w.Helper()
+	payer := w.ledger.(interface {
+		SendWAL(ctx context.Context, tx chain.TxID, to chain.Address, frost uint64) (*sui.Result, error)
+	})
+	var tx chain.TxID
+	_, _ = rand.Read(tx[:])
+	_, err := payer.SendWAL(context.Background(), tx, to, frost)
+	w.must(err)
+}
+
+// earn gets WAL from the faucet.
+func (w *world) earn(frost uint64) {
+	w.Helper()
+	var tx chain.TxID
+	_, _ = rand.Read(tx[:])
+	w.must(w.net.Net().Faucet(context.Background(), tx, w.wallet.Address(), frost, 0))
 }
 
 func (w *world) must(err error) {
@@ -74,6 +109,8 @@ type machine struct {
 	blobs *blobstore.Client
 	c     *commit.Committer
 	ran   chan error // of Run
+
+	copies atomic.Pointer[keep.Copies] // that take over what is certified; nil: all is
 }
 
 // machine opens a folder: a new drive unless a restore has put an index there.
@@ -88,8 +125,7 @@ func (w *world) machine(dir string) *machine {
 	if !errors.Is(err, index.ErrExist) {
 		w.must(err)
 	}
-	ledger := w.net.Ledger(owner)
-	w.must(commit.CreateAnchor(ctx, ledger, m.db, w.keys))
+	w.must(commit.CreateAnchor(ctx, w.ledger, m.db, w.keys))
 	m.stage, err = staging.Open(staging.Config{
 		Dir: filepath.Join(dir, "staging"), NoSync: true, MarkDirty: m.db.MarkDirty,
 		Version: func(ctx context.Context, ino index.Ino) (uint64, error) {
@@ -102,7 +138,13 @@ func (w *world) machine(dir string) *machine {
 		return m.c.Anchor(ctx, blobs)
 	})
 	m.c, err = commit.New(ctx, commit.Config{
-		Index: m.db, Staging: m.stage, Blobs: m.blobs, Keys: w.keys, Ledger: ledger,
+		Index: m.db, Staging: m.stage, Blobs: m.blobs, Keys: w.keys, Ledger: w.ledger,
+		Keep: func(ctx context.Context, ino index.Ino, bytes int64, whole bool) error {
+			if c := m.copies.Load(); c != nil {
+				return c.Keep(ctx, ino, bytes, whole)
+			}
+			return m.db.CopyKeep(ctx, ino, bytes, whole)
+		},
 		Policy: commit.Policy{Quiet: 10 * time.Millisecond, MaxAge: 100 * time.Millisecond, FullAfter: w.fullAfter},
 	})
 	w.must(err)
@@ -126,7 +168,7 @@ func (w *world) machine(dir string) *machine {
 func (w *world) client(anchor func(context.Context, []walrus.BlobID) (*chain.AnchorUpdate, error)) *blobstore.Client {
 	w.Helper()
 	c, err := blobstore.New(blobstore.Config{
-		Ledger: w.net.Ledger(owner), Dial: w.net.Dial, Codec: w.net.Codec(), Anchor: anchor, ReadTimeout: 5 * time.Second,
+		Ledger: w.ledger, Dial: w.net.Dial, Codec: w.net.Codec(), Anchor: anchor, ReadTimeout: time.Minute,
 	})
 	w.must(err)
 	return c
@@ -161,9 +203,20 @@ func (m *machine) same(name string, want []byte) {
 	ctx := context.Background()
 	attr, err := m.db.Lookup(ctx, index.Root, []byte(name))
 	m.must(err)
-	extents, err := m.db.Extents(ctx, attr.Ino, 0, -1)
+	if got := m.contentOf(attr.Ino); !bytes.Equal(got, want) {
+		m.Errorf("%s: %d bytes that differ from the %d that were written", name, len(got), len(want))
+	}
+}
+
+// contentOf reads the published content of a file from the nodes.
+func (m *machine) contentOf(ino index.Ino) []byte {
+	m.Helper()
+	ctx := context.Background()
+	attr, err := m.db.Get(ctx, ino)
 	m.must(err)
-	got := make([]byte, attr.Size)
+	extents, err := m.db.Extents(ctx, ino, 0, -1)
+	m.must(err)
+	got := make([]byte, attr.PubSize)
 	for _, e := range extents {
 		opener, err := m.keys.Open(e.Header, e.SealedSize)
 		m.must(err)
@@ -171,12 +224,10 @@ func (m *machine) same(name string, want []byte) {
 			return m.blobs.ReadAt(ctx, e.Blob, p, off)
 		}
 		if _, err := opener.ReadAt(ctx, source, got[e.Off:e.Off+e.Len], e.Pos); err != nil && !errors.Is(err, io.EOF) {
-			m.Fatalf("read %s: %v", name, err)
+			m.Fatalf("read inode %d: %v", ino, err)
 		}
 	}
-	if !bytes.Equal(got, want) {
-		m.Errorf("%s: %d bytes that differ from the %d that were written", name, len(got), len(want))
-	}
+	return got
 }
 
 func content(seed byte, n int) []byte {
@@ -189,7 +240,7 @@ func content(seed byte, n int) []byte {
 
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

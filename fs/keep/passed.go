@@ -21,7 +21,8 @@ import (
 // that the wallet owns: nobody but the drive's key can have sealed a footer that
 // names drive and number. A blob counts only if it is certified, if no other one
 // claims its number, and if the writers of a row of generations never alternate:
-// segments of a machine that had been taken over do not come in that way.
+// segments of a machine that had been taken over do not come in that way. What the
+// writer of the anchor itself has sealed needs no other proof.
 
 const (
 	// maxSealed is above the length in bytes of any sealed segment.
@@ -158,7 +159,7 @@ func (d *descent) strangers(ctx context.Context) (list []segment, err error) {
 	for _, o := range owned {
 		if o.Certified && !told[o.Blob] {
 			told[o.Blob] = true
-			list = append(list, segment{blob: o.Blob, object: o.Object, size: o.Size, endEpoch: o.EndEpoch})
+			list = append(list, segment{blob: o.Blob, object: o.Object, size: o.Size, endEpoch: o.EndEpoch, searched: true})
 		}
 	}
 	return list, nil
@@ -238,6 +239,26 @@ func (d *descent) follow(f index.Footer) {
 		d.pass(d.list[n-1].number, fmt.Errorf("written by a machine that was not the writer any more: %w", index.ErrTrailer))
 	}
 	d.writers[f.Writer], d.writer = true, f.Writer
+}
+
+// proves reports whether a segment that was found by a search is of the history
+// that the anchor tells: the machine that wrote the anchor has one only, and has
+// been the writer ever since.
+func (d *descent) proves(f index.Footer) bool {
+	return f.Writer != [8]byte{} && f.Writer == [8]byte(d.found.says.Writer[:8])
+}
+
+// lead notes that what a search has found belongs to the drive as if a chain of IDs
+// led there, if all of the generation proves it.
+func (d *descent) lead(gen generation) {
+	if gen.searched {
+		return
+	}
+	for _, row := range gen.rows {
+		s := d.known[row.Number]
+		s.searched = false
+		d.known[row.Number] = s
+	}
 }
 
 // forget begins a new row of generations, below the anchor.

@@ -20,6 +20,8 @@ type RebuildConfig struct {
 	Restore  RestoreConfig // with Path, where the damaged index lies, if there is one
 	Backups  string        // folder with copies of the index, see Backups
 	Rebooted bool          // the machine was started since the drive was used
+	Claimed  [16]byte      // as whom this state folder has written the drive; zero: nothing tells
+	Copied   string        // why another copy of this state folder may have written the drive since; "": none has
 	Network  error         // why there is no network; nil: there is one
 }
 
@@ -148,7 +150,7 @@ func (b *rebuild) clear() error {
 
 // indexFiles are the files of an index, by what is appended to its path. The
 // database itself is the last to be moved.
-var indexFiles = []string{"-wal", "-shm", ".sums", ""}
+var indexFiles = []string{"-wal", "-shm", ".sums", ".ahead", ""}
 
 // restore makes the new index, as it would be on a fresh machine.
 func (b *rebuild) restore(ctx context.Context, r *Rebuilt, backups []Backup) (err error) {
@@ -226,6 +228,9 @@ func (b *rebuild) adopt(ctx context.Context, r *Rebuilt) (err error) {
 		db: db, dir: b.cfg.Restore.Staging, sources: b.sources, current: b.current, rebooted: b.cfg.Rebooted,
 		notOurs: b.notOurs(r.LastWriter), log: b.cfg.Restore.Log,
 	}
+	if r.Backup == "" && len(r.Passed) == 0 {
+		a.versions = r.asStored
+	}
 	highest := index.Ino(0)
 	for _, ino := range a.dir.Inos() {
 		highest = max(highest, ino)
@@ -243,6 +248,9 @@ func (b *rebuild) notOurs(last [16]byte) string {
 	if last == b.writer {
 		return ""
 	}
+	if b.cfg.Copied != "" {
+		return b.cfg.Copied
+	}
 	for _, s := range b.sources {
 		d, err := s.Drive()
 		switch {
@@ -252,6 +260,9 @@ func (b *rebuild) notOurs(last [16]byte) string {
 		default:
 			return "another machine has written the drive since"
 		}
+	}
+	if last == b.cfg.Claimed {
+		return ""
 	}
 	return "nothing tells whether another machine has written the drive since"
 }

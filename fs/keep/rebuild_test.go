@@ -67,7 +67,7 @@ func (b *broken) rebuild(change func(*keep.RebuildConfig)) (keep.Rebuilt, error)
 	blobs := b.client(nil)
 	defer blobs.Close()
 	cfg := keep.RebuildConfig{
-		Restore: keep.RestoreConfig{Ledger: b.net.Ledger(owner), Blobs: blobs, Keys: b.keys, Drive: id, Path: b.path(), Staging: dir},
+		Restore: keep.RestoreConfig{Ledger: b.ledger, Blobs: blobs, Keys: b.keys, Drive: id, Path: b.path(), Staging: dir},
 		Backups: filepath.Join(b.dir, "backups"),
 	}
 	if change != nil {
@@ -169,6 +169,96 @@ func TestRebuildPacked(t *testing.T) {
 	again.drain()
 	again.same("certified", newer)
 	again.same("fresh", fresh)
+}
+
+// forget removes all that is left of the index.
+func (b *broken) forget() {
+	b.Helper()
+	left, err := filepath.Glob(b.path() + "*")
+	b.must(errors.Join(err, os.RemoveAll(filepath.Join(b.dir, "backups"))))
+	for _, path := range left {
+		b.must(os.Remove(path))
+	}
+}
+
+func claimed(cfg *keep.RebuildConfig) { cfg.Claimed = [16]byte{1} }
+
+// TestRebuildFromNothing has neither index nor copy: block maps tell to which version the parts
+// of a file belong that are here. What never had a name on the network goes to lost+found.
+func TestRebuildFromNothing(t *testing.T) {
+	t.Parallel()
+	for name, packed := range map[string]bool{"written": false, "packed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, _, newer := scene(t)
+			if packed {
+				waitFor(t, "all to be packed", func() bool {
+					waiting, err := m.db.Pending(context.Background())
+					m.must(err)
+					return waiting.Jobs == 0
+				})
+			}
+			b := m.kill()
+			b.forget()
+			for _, change := range []func(*keep.RebuildConfig){nil, func(cfg *keep.RebuildConfig) {
+				claimed(cfg)
+				cfg.Copied = "another copy of it has"
+			}} {
+				c := &broken{b.world, t.TempDir()}
+				b.must(os.CopyFS(c.dir, os.DirFS(b.dir)))
+				r, err := c.rebuild(change)
+				b.must(err)
+				if r.Newer != 0 || len(r.Shelved) != 2 || r.Writer {
+					t.Errorf("nobody says that the drive is ours, and it was rebuilt: %+v", r)
+				}
+			}
+			r, err := b.rebuild(claimed)
+			b.must(err)
+			if r.Newer != 1 || r.Placed != 0 || len(r.Shelved) != 1 || !r.Writer {
+				t.Errorf("rebuilt %+v", r)
+			}
+			b.start()
+			again := b.machine(b.dir)
+			again.drain()
+			again.same("certified", newer)
+		})
+	}
+}
+
+// TestRebuildFromNothingOfOld has the parts of a file that belong to a version which is not
+// the one on the network: they are not laid over that.
+func TestRebuildFromNothingOfOld(t *testing.T) {
+	t.Parallel()
+	m, _, newer := scene(t)
+	b := m.kill()
+	b.start()
+	m.drain() // the writer goes on, and this is a copy of its folder of before
+	m.must(m.stage.Remove(m.ino("certified")))
+	newest := (&live{machine: m}).rewrite("certified", newer, []byte("newest of all"))
+	m.drain()
+	b.forget()
+	r, err := b.rebuild(claimed)
+	b.must(err)
+	if r.Newer != 0 && len(r.Shelved) != 1 {
+		t.Errorf("rebuilt %+v", r)
+	}
+	b.machine(b.dir).same("certified", newest)
+}
+
+// TestRebuildDropsCopies has a clean copy of a part of a file: the network has all of it.
+func TestRebuildDropsCopies(t *testing.T) {
+	t.Parallel()
+	m, _, newer := scene(t)
+	m.start()
+	m.drain()
+	b := m.kill()
+	b.forget()
+	r, err := b.rebuild(claimed)
+	b.must(err)
+	if r.Clean != 1 || len(r.Shelved) != 0 {
+		t.Errorf("rebuilt %+v", r)
+	}
+	b.machine(b.dir).same("certified", newer)
 }
 
 // TestRebuildTwice loses the index on the day on which it was rebuilt: the copy
@@ -273,7 +363,7 @@ func (w *world) machineRestore(dir string) (keep.Report, error) {
 	blobs := w.client(nil)
 	defer blobs.Close()
 	return keep.Restore(context.Background(), keep.RestoreConfig{
-		Ledger: w.net.Ledger(owner), Blobs: blobs, Keys: w.keys, Drive: id, Path: filepath.Join(dir, "index.db"),
+		Ledger: w.ledger, Blobs: blobs, Keys: w.keys, Drive: id, Path: filepath.Join(dir, "index.db"),
 	})
 }
 

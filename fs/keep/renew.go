@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -20,9 +21,10 @@ import (
 type RenewConfig struct {
 	Index  *index.DB
 	Ledger chain.Ledger
-	Ahead  uint32       // epochs that are bought ahead
-	May    func() bool  // whether this machine may pay for the drive now; nil: always
-	Log    *slog.Logger // nil means silent
+	Ahead  uint32           // epochs that are bought ahead
+	May    func() bool      // whether this machine may pay for the drive now; nil: always
+	Now    func() time.Time // the machine's clock, by which Outlook looks back; nil means time.Now
+	Log    *slog.Logger     // nil means silent
 }
 
 // Renewer buys more storage for the drive's segments before what is paid for
@@ -32,6 +34,25 @@ type Renewer struct {
 
 	mu    sync.Mutex // held during a Renew; guards the field below
 	found Renewals
+
+	seen atomic.Pointer[sighting]
+}
+
+// sighting is what the ledger said of its time, and when.
+type sighting struct {
+	state chain.State
+	at    time.Time
+}
+
+// EpochEnd returns when an epoch will begin at the earliest, as the ledger said
+// when it was asked last: its clock may stand still meanwhile. It waits for nobody.
+func (r *Renewer) EpochEnd(epoch walrus.Epoch) (time.Time, bool) {
+	s := r.seen.Load()
+	if s == nil || s.state.EpochDuration <= 0 {
+		return time.Time{}, false
+	}
+	begins := s.state.EpochStart.Add(time.Duration(int64(epoch)-int64(s.state.Epoch)) * s.state.EpochDuration)
+	return s.at.Add(begins.Sub(s.state.Now)), true
 }
 
 // Renewals says what a Renew did, and what it could not do.
@@ -63,6 +84,9 @@ const (
 func NewRenewer(cfg RenewConfig) *Renewer {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	return &Renewer{cfg: cfg}
 }
@@ -156,6 +180,7 @@ type renewal struct {
 	epoch  walrus.Epoch
 	target walrus.Epoch // up to which is paid afterwards
 	paid   map[uint64]bool
+	buys   bool // free storage was refused: all is bought
 	found  Renewals
 }
 
@@ -164,6 +189,7 @@ func (n *renewal) all(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask the ledger for its epoch: %w", err)
 	}
+	n.r.seen.Store(&sighting{*state, time.Now()})
 	ahead := min(n.r.cfg.Ahead, state.MaxEpochsAhead)
 	n.epoch, n.found.Epoch, n.target = state.Epoch, state.Epoch, state.Epoch+walrus.Epoch(ahead)
 	filter := index.SegmentFilter{EndBy: n.epoch + walrus.Epoch(ahead/renewLeft), Below: index.Finished + 1, Max: chain.MaxBatch}
@@ -270,11 +296,15 @@ func (n *renewal) extend(ctx context.Context, list []due) error {
 	if len(list) == 0 {
 		return nil
 	}
-	batch := make([]chain.Extension, len(list))
-	for i, d := range list {
-		batch[i] = chain.Extension{Object: d.Object, Epochs: uint32(n.target - d.EndEpoch)}
+	batch, reusing, err := n.plan(ctx, list)
+	if err != nil {
+		return err
 	}
-	out, err := n.r.cfg.Ledger.Extend(ctx, renewTx(list, n.target), batch)
+	if reusing > 0 && reusing < len(list) { // what is cut off for the first ones may do for the others
+		first, rest := partition(list, batch)
+		return errors.Join(n.extend(ctx, first), n.extend(ctx, rest))
+	}
+	out, err := n.pay(ctx, list, batch, reusing > 0)
 	var abort *chain.AbortError
 	if len(list) > 1 && (errors.As(err, &abort) || errors.Is(err, chain.ErrNoFunds)) {
 		half := len(list) / 2
@@ -296,6 +326,54 @@ func (n *renewal) extend(ctx context.Context, list []due) error {
 		n.found.Renewed += len(numbers)
 	}
 	return nil
+}
+
+// pay extends segments. If free storage is refused, as when it has gone elsewhere meanwhile, all is
+// bought: a call that fails leaves its transaction ID free.
+func (n *renewal) pay(ctx context.Context, list []due, batch []chain.Extension, reuses bool) (*chain.Outcome, error) {
+	out, err := n.r.cfg.Ledger.Extend(ctx, renewTx(list, n.target), batch)
+	if !reuses || !isRefusal(err) {
+		return out, err
+	}
+	n.r.cfg.Log.Warn("free storage cannot be used", "op", "renew", "err", err)
+	n.buys = true
+	for i := range batch {
+		batch[i].Reuse = nil
+	}
+	return n.r.cfg.Ledger.Extend(ctx, renewTx(list, n.target), batch)
+}
+
+// plan deals the wallet's free reservations to segments that are due, and tells how many get some.
+func (n *renewal) plan(ctx context.Context, list []due) (batch []chain.Extension, reusing int, err error) {
+	free, err := n.r.cfg.Ledger.Owned(ctx, chain.OwnedQuery{Storage: true})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list free reservations: %w", err)
+	}
+	needs := make([]chain.Need, len(list))
+	for i, d := range list {
+		needs[i] = chain.Need{Size: d.Storage, From: d.EndEpoch, Until: n.target}
+	}
+	if n.buys {
+		free = nil
+	}
+	batch = make([]chain.Extension, len(list))
+	for i, reuse := range chain.PlanReuse(free, needs, nil) {
+		batch[i] = chain.Extension{Object: list[i].Object, Epochs: uint32(n.target - list[i].EndEpoch), Reuse: reuse}
+		reusing += min(1, len(reuse))
+	}
+	return batch, reusing, nil
+}
+
+// partition tells the segments that get free storage from the rest.
+func partition(list []due, batch []chain.Extension) (with, without []due) {
+	for i, d := range list {
+		if len(batch[i].Reuse) > 0 {
+			with = append(with, d)
+		} else {
+			without = append(without, d)
+		}
+	}
+	return with, without
 }
 
 // renewTx names the transaction that extends a list of segments. The same

@@ -50,7 +50,7 @@ func newRenewed(t *testing.T) *renewed {
 		m.put(string(rune('a'+i)), content(byte(i), 5000))
 		m.drain()
 	}
-	l := &payer{Ledger: m.net.Ledger(owner)}
+	l := &payer{Ledger: m.world.ledger}
 	return &renewed{m, l, keep.NewRenewer(keep.RenewConfig{Index: m.db, Ledger: l, Ahead: ahead})}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/walfs/walfs/blobstore"
@@ -23,7 +24,7 @@ var (
 	ErrNoAnchor = errors.New("no anchor of this drive in the wallet")
 	// ErrBusy reports a drive whose writer is at work all the time: stop it first.
 	ErrBusy = errors.New("another machine is writing the drive")
-	// ErrNoGeneration reports that nothing as old as asked for is there.
+	// ErrNoGeneration reports that what was asked for was never there; the error is a *NoGenerationError.
 	ErrNoGeneration = errors.New("no generation is that old")
 	// ErrCollected reports an older generation of which segments were deleted since.
 	ErrCollected = errors.New("what is older was collected as garbage")
@@ -31,6 +32,26 @@ var (
 	// before: it was restored from a copy, or it lies.
 	ErrRolledBack = errors.New("the ledger says less of the drive than it did before")
 )
+
+// NoGenerationError is ErrNoGeneration with what is there instead.
+type NoGenerationError struct {
+	Asked      At
+	Generation uint64    // the newest one, if a newer one was asked for, else the oldest one
+	Time       time.Time // when that was cut, or, of the newest one, stored
+}
+
+func (e *NoGenerationError) Error() string {
+	if e.TooNew() {
+		return fmt.Sprintf("there is no generation %d", e.Asked.Generation)
+	}
+	return ErrNoGeneration.Error()
+}
+
+// Unwrap returns ErrNoGeneration.
+func (e *NoGenerationError) Unwrap() error { return ErrNoGeneration }
+
+// TooNew reports whether a generation was asked for that is yet to come.
+func (e *NoGenerationError) TooNew() bool { return e.Asked.Generation > e.Generation }
 
 // RestoreConfig says which drive to restore, and where. Ledger, Blobs, Keys and Path are required.
 type RestoreConfig struct {
@@ -51,7 +72,10 @@ type RestoreConfig struct {
 	Verify     bool           // read all content from the nodes, to find out what is lost
 	Seen       Seen           // the most that this machine knows of the drive
 	Progress   func(Progress) // called from time to time, by one goroutine; may be nil
-	Log        *slog.Logger   // nil means silent
+	// Stage is called for crash tests, once the ledger names this machine and
+	// once the index is in its place: after-take, after-restored. Nil: nothing is called.
+	Stage func(name string)
+	Log   *slog.Logger // nil means silent
 }
 
 // Seen is what the ledger has once said of a drive; the zero value: nothing yet.
@@ -94,16 +118,23 @@ type Report struct {
 	Bytes       int64    // sizes of the files
 	Problems    []string // what was refused or made harmless
 
-	Newest   uint64     // the generation that the anchor names
-	Writer   bool       // this machine is the drive's writer now
-	Before   Seen       // what the ledger said before
-	Anchor   Seen       // and says now
-	Passed   []Passed   // generations that cannot be read, newest first
-	Missed   []string   // paths of which readable generations above those speak; at most maxMissed
-	MissedIn int        // how many such paths there are
-	Lost     []LostFile // files with content that cannot be had any more; at most maxLost
-	LostIn   int        // how many such files there are
+	Newest     uint64         // the generation that the anchor names
+	Writer     bool           // this machine is the drive's writer now
+	Before     Seen           // what the ledger said before
+	Anchor     Seen           // and says now
+	Passed     []Passed       // generations that cannot be read, newest first
+	Salvaged   []SalvagedFile // that readable generations above those told of; at most maxSalvaged
+	SalvagedIn int            // how many such files there are
+	Missed     []string       // paths of which those speak, and what they say is not there; at most maxMissed
+	MissedIn   int            // how many such paths there are
+	Lost       []LostFile     // files with content that cannot be had any more; at most maxLost
+	LostIn     int            // how many such files there are
+
+	older []index.Ino // files that have the version before, under a new number
 }
+
+// asStored reports whether the number of a file's version tells what was stored under it.
+func (r *Report) asStored(ino index.Ino) bool { return !slices.Contains(r.older, ino) }
 
 // Passed is a generation that a restore passed over.
 type Passed struct {
@@ -128,10 +159,11 @@ const takeoverTries = 10
 // them upwards. Unless ReadOnly is set it then makes this machine the drive's
 // writer; the ledger refuses the one before from there on.
 //
-// A generation that cannot be read is passed over together with all above it,
-// since what they say is said of the one before: what is restored is the newest
-// state of the tree that once was whole. Then the drive stays with its writer,
-// unless AcceptLoss is set.
+// A generation that cannot be read is passed over, and what stands above it
+// says only how the tree differs from the one before. What is restored is the
+// newest state of the tree that once was whole, and over it each file and name of
+// which younger generations tell all; see Salvaged. Then the drive stays with its
+// writer, unless AcceptLoss is set.
 //
 // Errors: ErrNoAnchor, ErrBusy, ErrRolledBack, ErrNoGeneration, index.ErrExist
 // when there is an index at Path, seal.ErrUnknownKey, and when nothing can be
@@ -139,6 +171,9 @@ const takeoverTries = 10
 func Restore(ctx context.Context, cfg RestoreConfig) (Report, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Stage == nil {
+		cfg.Stage = func(string) {}
 	}
 	r := &restore{cfg: cfg, signer: signer(cfg.Keys)}
 	report, err := r.run(ctx)
@@ -168,16 +203,17 @@ func Look(ctx context.Context, cfg RestoreConfig) (Seen, error) {
 
 // restore is one run of Restore.
 type restore struct {
-	cfg    RestoreConfig
-	signer ed25519.PrivateKey
-	writer [16]byte // this machine's new ID
-	drive  index.Drive
-	replay *index.Replay
-	up     uint64    // the newest generation that is replayed
-	time   time.Time // when that was cut
-	passed []Passed
-	missed *missed
-	alive  bool // nodes have answered
+	cfg     RestoreConfig
+	signer  ed25519.PrivateKey
+	writer  [16]byte // this machine's new ID
+	drive   index.Drive
+	replay  *index.Replay
+	up      uint64    // the newest generation that is replayed
+	time    time.Time // when that was cut
+	passed  []Passed
+	alive   bool        // nodes have answered
+	older   []index.Ino // files that have the version before, see Settle
+	salvage *salvage    // what is told above generations that cannot be read; nil: all can be
 }
 
 func (r *restore) run(ctx context.Context) (report Report, err error) {
@@ -197,6 +233,9 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 	if err := r.cfg.Seen.check(found); err != nil {
 		return report, err
 	}
+	if r.cfg.At.Generation > found.says.Generation {
+		return report, &NoGenerationError{Asked: r.cfg.At, Generation: found.says.Generation, Time: written(found.says)}
+	}
 	if may := r.cfg.TakeOver; may != nil && !may(found.says.Writer) {
 		r.cfg.ReadOnly = true
 	}
@@ -210,8 +249,15 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 	if err != nil {
 		return report, err
 	}
+	r.cfg.Stage("after-take")
 	report.Generation, report.Time, report.Passed = r.up, r.time, r.passed
 	report.Newest, report.Writer, report.Anchor = found.says.Generation, state.Version != 0, found.seen()
+	if err := r.place(ctx, found); err != nil {
+		return report, err
+	}
+	if r.older, err = r.replay.Settle(ctx); err != nil {
+		return report, err
+	}
 	if err := r.forgetCollected(ctx); err != nil {
 		return report, err
 	}
@@ -227,6 +273,8 @@ func (r *restore) run(ctx context.Context) (report Report, err error) {
 	if err != nil {
 		return report, err
 	}
+	r.cfg.Stage("after-restored")
+	report.older = r.older
 	report.Generations, report.Inodes, report.Bytes, report.Problems = made.Generations, made.Inodes, made.Bytes, made.Problems
 	if missing > 0 {
 		report.Problems = append(report.Problems, fmt.Sprintf("%d blobs with content of then were collected: reading that fails", missing))
@@ -246,7 +294,7 @@ func (r *restore) after(ctx context.Context, report *Report, highest index.Ino) 
 			return err
 		}
 	}
-	if report.Missed, report.MissedIn, err = r.missed.paths(ctx, db); err != nil {
+	if err := errors.Join(r.salvage.report(ctx, db, report), r.reportOlder(ctx, db, report)); err != nil {
 		return err
 	}
 	return r.findLost(ctx, db, report)

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/walfs/walfs/blobstore/seal"
-	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
@@ -21,7 +20,7 @@ func (w *world) restore(dir string, change func(*keep.RestoreConfig)) (keep.Repo
 	blobs := w.client(nil)
 	defer func() { w.must(blobs.Close()) }()
 	cfg := keep.RestoreConfig{
-		Ledger: w.net.Ledger(owner), Blobs: blobs, Keys: w.keys, Path: filepath.Join(dir, "index.db"),
+		Ledger: w.ledger, Blobs: blobs, Keys: w.keys, Path: filepath.Join(dir, "index.db"),
 	}
 	if change != nil {
 		change(&cfg)
@@ -113,7 +112,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}{
 		{"another key", func(cfg *keep.RestoreConfig) { cfg.Keys = seal.NewKeyring(1, seal.Key{8}) }, keep.ErrNoAnchor},
 		{"another drive", func(cfg *keep.RestoreConfig) { cfg.Drive = [16]byte{9} }, keep.ErrNoAnchor},
-		{"another wallet", func(cfg *keep.RestoreConfig) { cfg.Ledger = w.net.Ledger(chain.Address{9}) }, keep.ErrNoAnchor},
+		{"another wallet", func(cfg *keep.RestoreConfig) { _, cfg.Ledger = w.owner(9) }, keep.ErrNoAnchor},
 		{"an index is there", func(cfg *keep.RestoreConfig) { w.must(os.WriteFile(cfg.Path, nil, 0o600)) }, index.ErrExist},
 	} {
 		dir := t.TempDir()

@@ -23,6 +23,7 @@ type segment struct {
 	object   walrus.ObjectID
 	size     int64 // sealed
 	endEpoch walrus.Epoch
+	searched bool // no chain of IDs leads from the anchor to it
 }
 
 // generation is a trailer that was read on the way down, in the spool.
@@ -32,6 +33,7 @@ type generation struct {
 	off, len int64
 	full     bool // a full snapshot of the generation before stands behind it
 	plain    bool // its first segment is not encrypted
+	searched bool // as a segment of its
 }
 
 // descent walks from the anchor down. A trailer tells the IDs of older
@@ -50,8 +52,10 @@ type descent struct {
 	full     bool             // a full snapshot was met on the way down
 	noFull   map[uint64]bool  // full snapshots that could not be
 	searched bool
-	writers  map[[8]byte]bool // of the segments of list
-	writer   [8]byte          // of the oldest one
+	gaps     map[uint64][]index.Gap // of segments
+	writers  map[[8]byte]bool       // of the segments of list
+	writer   [8]byte                // of the oldest one
+	oldest   NoGenerationError
 }
 
 // replayTo brings the replay up to the generation that the anchor names, or as
@@ -66,7 +70,7 @@ func (r *restore) replayTo(ctx context.Context, found anchor) (err error) {
 	if err := os.Remove(spool.Name()); err != nil {
 		return err
 	}
-	d := &descent{r: r, found: found, spool: spool, known: map[uint64]segment{}, refused: map[uint64]error{}, noFull: map[uint64]bool{}}
+	d := &descent{r: r, found: found, spool: spool, known: map[uint64]segment{}, refused: map[uint64]error{}, noFull: map[uint64]bool{}, gaps: map[uint64][]index.Gap{}}
 	if err := d.named(ctx, found.says); err != nil {
 		return err
 	}
@@ -86,7 +90,7 @@ func (r *restore) replayTo(ctx context.Context, found anchor) (err error) {
 		}
 	}
 	r.passed = d.passed
-	return d.tell(ctx)
+	return d.gather(ctx)
 }
 
 // descend reads generations down to one that can be replayed alone, or to the
@@ -107,6 +111,7 @@ func (d *descent) descend(ctx context.Context) error {
 			continue
 		}
 		r.alive, d.full = true, d.full || trailer.Full > 0
+		d.oldest = NoGenerationError{Generation: g, Time: time.Unix(0, trailer.Time)}
 		if r.cfg.At.before(trailer) { // it is younger than what is asked for, and so is what cannot be read above it
 			d.list, d.above, d.passed = nil, nil, nil
 			d.forget()
@@ -122,7 +127,8 @@ func (d *descent) descend(ctx context.Context) error {
 	case len(d.passed) > 0 && r.up == 0:
 		return fmt.Errorf("nothing of the drive can be read: %w", d.passed[0].err)
 	case r.cfg.At != (At{}):
-		return ErrNoGeneration
+		d.oldest.Asked = r.cfg.At
+		return &d.oldest
 	}
 	return nil
 }
@@ -217,6 +223,7 @@ func (d *descent) read(ctx context.Context, g uint64) (*index.Trailer, error) {
 			return nil, fmt.Errorf("segment %d is of another trailer: %w", footer.Number, index.ErrTrailer)
 		}
 		gen.rows = append(gen.rows, row)
+		gen.searched = gen.searched || d.known[row.Number].searched && !d.proves(footer)
 		encoded = append(encoded, b...)
 	}
 	if len(encoded) != first.Size || index.TrailerSum(encoded) != first.Sum {
@@ -230,8 +237,12 @@ func (d *descent) read(ctx context.Context, g uint64) (*index.Trailer, error) {
 		return nil, fmt.Errorf("says generation %d after %d of drive %x: %w", trailer.Generation, trailer.Previous, trailer.Drive, index.ErrTrailer)
 	}
 	d.follow(first)
+	d.lead(gen)
 	for _, s := range trailer.Segments {
-		d.known[s.Number] = segment{s.Blob, s.Object, s.Size, s.EndEpoch}
+		if before, ok := d.known[s.Number]; gen.searched && ok && !before.searched {
+			continue
+		}
+		d.known[s.Number] = segment{s.Blob, s.Object, s.Size, s.EndEpoch, gen.searched}
 	}
 	if _, err := d.spool.WriteAt(encoded, d.end); err != nil {
 		return nil, &localError{err}
@@ -289,8 +300,24 @@ func (d *descent) apply(ctx context.Context, gen generation, full bool) error {
 		if err := d.r.replay.ApplyFull(ctx, snapshot, func(s *index.SegmentRow) error { return d.resolve(ctx, s) }); err != nil {
 			return err
 		}
+		if err := d.r.replay.Segments(ctx, func(s index.SegmentRow) error { return d.tellGaps(ctx, &s) }); err != nil {
+			return err
+		}
 	}
-	if err := d.r.replay.Apply(ctx, trailer, gen.rows); err != nil {
+	var others []index.SegmentRow
+	for _, s := range d.r.replay.Unknown(trailer) {
+		row := index.SegmentRow{Number: s.Number}
+		if err := d.resolve(ctx, &row); err != nil {
+			return err
+		}
+		others = append(others, row)
+	}
+	for _, row := range slices.Concat(gen.rows, others) {
+		if err := d.tellGaps(ctx, &row); err != nil {
+			return err
+		}
+	}
+	if err := d.r.replay.Apply(ctx, trailer, gen.rows, others...); err != nil {
 		return fmt.Errorf("%w: %w", errRows, err)
 	}
 	d.r.time = time.Unix(0, trailer.Time)

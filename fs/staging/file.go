@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/walfs/walfs/index"
 )
 
@@ -18,6 +20,7 @@ type Shape struct {
 	Mtime   int64  // Unix time in nanoseconds
 	Base    int64  // length of published content that shows through; 0: none
 	Version uint64 // the index marked this version dirty just now; 0: it did not
+	Under   uint64 // version of the published content; 0: not known
 	New     bool   // nothing was ever published
 }
 
@@ -30,7 +33,10 @@ type File struct {
 	ready   chan struct{}
 	err     error // of opening, once ready is closed
 	writers atomic.Int32
+	lent    atomic.Bool   // changed under mu; see lend.go
+	holes   atomic.Uint64 // how often a part of the content was cut off or punched
 
+	lending sync.Mutex // held while a file that is lent gets another version; taken before marking
 	marking sync.Mutex // held while the inode is being marked
 	syncing sync.Mutex // held while the data is being synced
 
@@ -40,6 +46,7 @@ type File struct {
 	behind   bool     // the map lacks a change
 	size     int64
 	base     int64
+	under    under
 	mtime    int64
 	stamped  bool // the data file's time is mtime
 	version  uint64
@@ -49,9 +56,14 @@ type File struct {
 	blocks   blocks
 	epoch    uint64
 	unsynced bool
-	timed    bool  // the data file's time was set since the last sync
-	grown    int64 // bytes written since the room was counted
-	pack     *Pack // in flight
+	timed    bool   // the data file's time was set since the last sync
+	grown    int64  // bytes written since the room was counted
+	pack     *Pack  // in flight
+	seen     stamp  // of the data file, while it is lent
+	quiet    bool   // a change after seen gives another stamp
+	turns    uint64 // changes that were noticed
+	wrote    int64  // when the kernel wrote last by itself
+	proof    proof  // that nothing was written since the version before
 }
 
 // File opens what staging holds of an inode, or begins to hold it. The caller releases it.
@@ -125,11 +137,13 @@ func (f *File) Release() {
 		return
 	}
 	delete(d.open, f.ino)
+	delete(d.lent, f.ino)
 	if p := d.present[f.ino]; p != nil {
 		p.written = p.written || f.marked
 		if info, err := f.data.Stat(); err == nil {
-			d.bytes += allocated(info) - p.bytes
-			p.bytes = allocated(info)
+			bytes := footprint(info, f.blockMap != nil)
+			d.bytes += bytes - p.bytes
+			p.bytes = bytes
 		}
 	}
 	f.closeFiles()
@@ -155,7 +169,11 @@ func (f *File) create(s Shape) error {
 	f.size, f.base, f.mtime = s.Size, min(s.Base, s.Size), s.Mtime
 	f.version, f.marked = s.Version, s.Version != 0
 	f.whole, f.plain = f.base == 0, f.base == 0
+	if err := f.d.clearDoubted(f.ino); err != nil {
+		return err
+	}
 	if !f.plain {
+		f.under = under{s.Under, s.Under}
 		if err := f.createMap(); err != nil {
 			return err
 		}
@@ -167,6 +185,26 @@ func (f *File) create(s Shape) error {
 	f.d.present[f.ino] = &presence{unsynced: true, unlinked: true, mapped: !f.plain, fresh: s.New && f.plain}
 	f.d.mu.Unlock()
 	return nil
+}
+
+// NoteCopy notes that a program copies content of another file to the same place in this one.
+func (f *File) NoteCopy(from index.Ino) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if p := f.d.present[f.ino]; p != nil {
+		p.copyOf = from
+	}
+}
+
+// CopyOf returns the file of the last NoteCopy since staging was opened, or 0. It is a hint:
+// both may have changed since.
+func (f *File) CopyOf() index.Ino {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if p := f.d.present[f.ino]; p != nil {
+		return p.copyOf
+	}
+	return 0
 }
 
 // createData makes the data file; it appears with its size.
@@ -188,7 +226,7 @@ func (f *File) createData() (err error) {
 
 // load opens the files of an inode.
 func (f *File) load() (err error) {
-	if f.data, err = os.OpenFile(f.d.dataPath(f.ino), os.O_RDWR, 0); err != nil {
+	if f.data, err = openToWrite(f.d.dataPath(f.ino)); err != nil {
 		return err
 	}
 	info, err := f.data.Stat()
@@ -196,7 +234,11 @@ func (f *File) load() (err error) {
 		return err
 	}
 	f.size, f.mtime, f.stamped = info.Size(), info.ModTime().UnixNano(), true
-	f.blockMap, err = os.OpenFile(f.d.mapPath(f.ino), os.O_RDWR, 0)
+	synced, revived := f.d.copied(f.ino)
+	if revived {
+		return f.loadCopy()
+	}
+	f.blockMap, err = openToWrite(f.d.mapPath(f.ino))
 	if errors.Is(err, os.ErrNotExist) {
 		f.blockMap, f.whole, f.plain = nil, true, true
 		return nil
@@ -204,7 +246,21 @@ func (f *File) load() (err error) {
 	if err != nil {
 		return err
 	}
-	return f.loadMap()
+	err = f.loadMap()
+	if synced && (errors.Is(err, ErrCorrupt) || err == nil && !f.isCopy()) {
+		return f.loadCopy() // the map is one that a power cut has left, some starts ago
+	}
+	return err
+}
+
+// openToWrite opens a file for reading and writing or, where the file system has turned
+// read-only, for reading: who writes is refused when he marks the inode.
+func openToWrite(path string) (*os.File, error) {
+	f, err := openFile(path, os.O_RDWR)
+	if errors.Is(err, unix.EROFS) {
+		return openFile(path, os.O_RDONLY)
+	}
+	return f, err
 }
 
 // Ino returns the number of the inode.
@@ -212,24 +268,36 @@ func (f *File) Ino() index.Ino { return f.ino }
 
 // Size returns the live size in bytes.
 func (f *File) Size() int64 {
-	f.mu.RLock()
+	f.rlock()
 	defer f.mu.RUnlock()
 	return f.size
 }
 
 // Mtime returns when the content changed last, as Unix time in nanoseconds.
 func (f *File) Mtime() int64 {
-	f.mu.RLock()
+	f.rlock()
 	defer f.mu.RUnlock()
 	return f.mtime
 }
 
-// SetMtime sets what Mtime returns.
+// SetMtime sets what Mtime returns, or the nearest that the file system can hold:
+// another time would not survive.
 func (f *File) SetMtime(ns int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mtime, f.stamped = ns, false
-	return f.stamp()
+	if err := f.look(); err != nil {
+		return err
+	}
+	f.mtime, f.stamped, f.seen = ns, false, stamp{}
+	if err := f.stamp(); err != nil {
+		return err
+	}
+	now, err := stampOf(f.data)
+	if err != nil {
+		return fmt.Errorf("time of staging file %d: %w", f.ino, err)
+	}
+	f.mtime = now.mtime
+	return f.look()
 }
 
 // Stamp makes the time of the last change survive a crash to the nanosecond;
@@ -256,7 +324,12 @@ func (f *File) stamp() error {
 
 // touch notes a change of the content. The caller holds mu.
 func (f *File) touch() {
-	f.mtime, f.stamped = time.Now().UnixNano(), false
+	f.turns++
+	if f.lent.Load() { // look takes over the time that the write gave the data file
+		f.seen = stamp{}
+	} else {
+		f.mtime, f.stamped = time.Now().UnixNano(), false
+	}
 	if f.pack != nil {
 		f.pack.moved.Store(true)
 	}
@@ -295,6 +368,11 @@ func (f *File) Epoch() uint64 {
 func (f *File) Complete() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	return f.complete()
+}
+
+// complete is Complete for those who hold mu.
+func (f *File) complete() bool {
 	return f.whole || f.blocks.next(0, blocksFor(f.base), absent) == blocksFor(f.base)
 }
 
@@ -311,8 +389,15 @@ func (f *File) AddWriter() { f.writers.Add(1) }
 // DropWriter is the opposite of AddWriter.
 func (f *File) DropWriter() { f.writers.Add(-1) }
 
-// Writers returns how many handles are open for writing.
-func (f *File) Writers() int { return int(f.writers.Load()) }
+// Writers returns how many handles are open for writing. One that is closed and
+// has left a mapping counts too.
+func (f *File) Writers() int {
+	n := int(f.writers.Load())
+	if n == 0 && f.lent.Load() {
+		return 1
+	}
+	return n
+}
 
 // Clean tells that the live version is the published one: no block is dirty,
 // and all published content shows through. The caller knows that nobody
@@ -320,13 +405,14 @@ func (f *File) Writers() int { return int(f.writers.Load()) }
 func (f *File) Clean() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.pack != nil {
-		return nil // its Commit knows better
+	if f.pack != nil || f.lent.Load() {
+		return nil // its Commit, or the kernel, knows better
 	}
 	f.marked = false
 	f.settled()
 	switch {
 	case f.plain:
+		f.under = under{}
 		if err := f.spread(); err != nil {
 			return fmt.Errorf("staging file %d: %w", f.ino, err)
 		}
@@ -336,7 +422,7 @@ func (f *File) Clean() error {
 	case f.base == f.size && f.blocks.next(0, f.blocks.end(), dirty) == f.blocks.end():
 		return nil
 	}
-	f.base = f.size
+	f.base, f.under = f.size, under{}
 	f.epoch++
 	f.blocks.change(dirty, clean)
 	if err := f.rewriteMap(); err != nil {

@@ -15,7 +15,7 @@ import (
 // The header of a block map; the package comment has the layout.
 const (
 	mapMagic   = "WSMP"
-	mapVersion = 2
+	mapVersion = 3
 	mapHeader  = 64
 
 	// A map is a list of units, each with a checksum and written whole.
@@ -40,23 +40,26 @@ func (f *File) header() []byte {
 	if f.whole {
 		binary.LittleEndian.PutUint32(b[24:], mapWhole)
 	}
+	binary.LittleEndian.PutUint64(b[32:], f.under.newest)
+	binary.LittleEndian.PutUint64(b[40:], f.under.oldest)
 	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
 	return b
 }
 
-// parseHeader reads a header and returns its version, 1 or 2.
+// parseHeader reads a header and returns its version, 1 to 3.
 func (f *File) parseHeader(b []byte) (version uint32, err error) {
 	base, version := int64(binary.LittleEndian.Uint64(b[16:])), binary.LittleEndian.Uint32(b[4:])
 	switch {
 	case string(b[:4]) != mapMagic, binary.LittleEndian.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli):
 		return 0, fmt.Errorf("header: %w", ErrCorrupt)
-	case version != 1 && version != mapVersion:
+	case version == 0 || version > mapVersion:
 		return 0, fmt.Errorf("version %d: %w", version, ErrCorrupt)
 	case binary.LittleEndian.Uint64(b[8:]) != uint64(f.ino), base < 0:
 		return 0, fmt.Errorf("header: %w", ErrCorrupt)
 	}
 	f.base, f.behind = min(base, f.size), base > f.size
 	f.whole = binary.LittleEndian.Uint32(b[24:])&mapWhole != 0
+	f.under = under{binary.LittleEndian.Uint64(b[40:]), binary.LittleEndian.Uint64(b[32:])}
 	return version, nil
 }
 
@@ -203,7 +206,7 @@ func (f *File) loadMap() error {
 	if err := load(); err != nil {
 		return err
 	}
-	if version == mapVersion {
+	if version > 1 {
 		return f.dropBeyond(f.size)
 	}
 	f.blocks.set(blocksFor(f.size), max(blocksFor(f.size), f.blocks.end()), absent)
@@ -302,15 +305,19 @@ func (f *File) spread() error {
 // eachData calls do for each range between off and end that is no hole in the
 // data file, in multiples of BlockSize but for the end.
 func (f *File) eachData(off, end int64, do func(off, end int64) error) error {
+	return eachData(f.data, off, end, do)
+}
+
+func eachData(file *os.File, off, end int64, do func(off, end int64) error) error {
 	for off < end {
-		from, err := seek(f.data, off, end, unix.SEEK_DATA)
+		from, err := seek(file, off, end, unix.SEEK_DATA)
 		if err != nil {
 			return err
 		}
 		if from >= end {
 			return nil
 		}
-		to, err := seek(f.data, from, end, unix.SEEK_HOLE)
+		to, err := seek(file, from, end, unix.SEEK_HOLE)
 		if err != nil {
 			return err
 		}

@@ -54,16 +54,22 @@ func TestMapFlips(t *testing.T) {
 	f.Release()
 }
 
-// TestMapVersion1 reads a map without checksums, which older versions wrote, and gives it them.
-func TestMapVersion1(t *testing.T) {
-	dir := t.TempDir()
-	d := newDir(t, dir)
-	text, err := os.ReadFile(filepath.Join("testdata", "map1.hex"))
+// oldMap puts a map from testdata beside a data file.
+func oldMap(t *testing.T, d *Dir, name string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
 	must(t, err)
 	old, err := hex.DecodeString(string(bytes.TrimSpace(text)))
 	must(t, err)
 	must(t, os.WriteFile(d.mapPath(0x1234), old, 0o600))
 	must(t, os.WriteFile(d.dataPath(0x1234), make([]byte, 90000), 0o600))
+}
+
+// TestMapVersion1 reads a map without checksums, which older versions wrote, and gives it them.
+func TestMapVersion1(t *testing.T) {
+	dir := t.TempDir()
+	d := newDir(t, dir)
+	oldMap(t, d, "map1.hex")
 	for range 2 {
 		f, ok, err := newDir(t, dir).Lookup(0x1234)
 		if err != nil || !ok {
@@ -83,6 +89,31 @@ func TestMapVersion1(t *testing.T) {
 	must(t, err)
 	if got[4] != mapVersion {
 		t.Errorf("version %d after it was read", got[4])
+	}
+}
+
+// TestMapVersion2 reads a map that does not tell versions, which older versions wrote; it
+// tells them from the next Pack on.
+func TestMapVersion2(t *testing.T) {
+	dir := t.TempDir()
+	d := newDir(t, dir)
+	oldMap(t, d, "map2.hex")
+	f, ok, err := newDir(t, dir).Lookup(0x1234)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if f.Under(0) || f.Under(1) || f.Base() != 90000 || f.states()[3] != dirty {
+		t.Errorf("base %d, under %+v, blocks %v", f.Base(), f.under, f.states())
+	}
+	p, err := f.Pack(ctx, true)
+	must(t, err)
+	must(t, p.Commit())
+	f.Release()
+	f, _, err = newDir(t, dir).Lookup(0x1234)
+	must(t, err)
+	defer f.Release()
+	if !f.Under(p.Version) || f.Under(p.Version-1) {
+		t.Errorf("version %d was packed, and %+v shows through", p.Version, f.under)
 	}
 }
 

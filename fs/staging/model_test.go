@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -31,10 +32,11 @@ type model struct {
 	clean     bool   // the index says: live is published
 	version   uint64
 	pack      *Pack
-	snapshot  []byte // live when pack was taken
-	countdown int    // disk operations until the next fault; negative: none
-	fault     error  // what it will be
-	tear      bool   // the operation that fails is the one at hand
+	snapshot  []byte     // live when pack was taken
+	disk      sync.Mutex // guards the fields below: a sync uses the disk twice at once
+	countdown int        // disk operations until the next fault; negative: none
+	fault     error      // what it will be
+	tear      bool       // the operation that fails is the one at hand
 	killed    bool
 }
 
@@ -64,6 +66,8 @@ func (m *model) mark(context.Context, index.Ino, uint64) (uint64, error) {
 
 // check is the disk's fault: the operation fails once, or it is the last one.
 func (m *model) check(string) error {
+	m.disk.Lock()
+	defer m.disk.Unlock()
 	if m.tear = false; m.killed {
 		return errKilled
 	}

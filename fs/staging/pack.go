@@ -2,6 +2,7 @@ package staging
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -20,18 +21,23 @@ type Pack struct {
 	ranges []PackRange
 	copy   *os.File // nil: reads the live file
 	copied int64    // bytes
+	unseen bool     // it is the snapshot of a file that is lent
+	same   Same     // of a snapshot of a file that is lent; nil: nothing is known
+	known  known    // what the copy leaves out by that
 	moved  atomic.Bool
 	done   bool
 
 	// What follows is guarded by f.mu.
 	since blocks // dirty: written since the snapshot
 	base  int64  // smallest size since the snapshot
+	lent  bool   // the file was, at some time since the snapshot
 }
 
 // PackRange is a range that changed since the last committed Pack.
 type PackRange struct {
 	Off, Len int64
 	Hole     bool // reads as zeros; there is nothing to store
+	Same     bool // what is published there, of which the snapshot has no bytes
 }
 
 // Pack takes a snapshot. Without copy it reads the live file, so that later
@@ -39,7 +45,13 @@ type PackRange struct {
 // way it waits for running writes only. ErrBusy: the file has another Pack.
 // The caller ends it with Commit or Abort.
 func (f *File) Pack(ctx context.Context, copy bool) (*Pack, error) {
-	p := &Pack{f: f}
+	return f.PackSince(ctx, copy, nil)
+}
+
+// PackSince is Pack for a caller who knows what is published: of a file that is lent, of
+// which nobody knows what changed, the snapshot leaves out what is the same still.
+func (f *File) PackSince(ctx context.Context, copy bool, same Same) (*Pack, error) {
+	p := &Pack{f: f, same: same}
 	f.mu.Lock()
 	if f.pack != nil {
 		f.mu.Unlock()
@@ -48,15 +60,32 @@ func (f *File) Pack(ctx context.Context, copy bool) (*Pack, error) {
 	f.pack = p
 	f.mu.Unlock()
 	f.publishing()
-	take := p.take
-	if copy {
-		take = p.takeCopy
+	err := p.snapshot(ctx, copy)
+	for errors.Is(err, errTurned) && ctx.Err() == nil {
+		p.dropCopy()
+		p.copy, p.copied, p.known = nil, 0, nil
+		err = p.snapshot(ctx, copy)
 	}
-	if err := take(ctx); err != nil {
+	if err != nil {
 		p.Abort()
 		return nil, fmt.Errorf("pack inode %d: %w", f.ino, err)
 	}
 	return p, nil
+}
+
+// errTurned ends a snapshot of a file that was lent, or taken back, meanwhile.
+var errTurned = errors.New("lent or taken back meanwhile")
+
+// snapshot takes the snapshot of a file as it is now: lent or not.
+func (p *Pack) snapshot(ctx context.Context, copy bool) error {
+	p.unseen = p.f.lent.Load()
+	switch {
+	case p.unseen:
+		return p.takeLent(ctx)
+	case copy:
+		return p.takeCopy(ctx)
+	}
+	return p.take(ctx)
 }
 
 // publishing adds a use to a file that is in use, and is no longer fresh.
@@ -85,6 +114,9 @@ func (p *Pack) gate(ctx context.Context, do func() error) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.lent.Load() != p.unseen {
+		return errTurned
+	}
 	if err := do(); err != nil {
 		return err
 	}
@@ -92,6 +124,7 @@ func (p *Pack) gate(ctx context.Context, do func() error) error {
 	if p.ranges, err = f.changes(); err != nil {
 		return err
 	}
+	p.lent = p.unseen
 	p.Version, p.Size, p.Mtime, p.Base, p.Seq = f.version, f.size, f.mtime, f.base, f.d.seq.Add(1)
 	p.since, p.base = blocks{}, f.size
 	p.moved.Store(false)
@@ -168,8 +201,11 @@ func (p *Pack) record(from, to int64) { p.since.set(from, to, dirty) }
 // Ranges returns what changed, in order, in multiples of BlockSize but for the end of the file.
 func (p *Pack) Ranges() []PackRange { return p.ranges }
 
-// ReadAt reads from the snapshot, like io.ReaderAt.
+// ReadAt reads from the snapshot, like io.ReaderAt, but for what is the Same.
 func (p *Pack) ReadAt(b []byte, off int64) (int, error) {
+	if p.known.touches(off, int64(len(b))) {
+		return 0, fmt.Errorf("inode %d at %d: not in the snapshot", p.f.ino, off)
+	}
 	if p.copy != nil {
 		return p.copy.ReadAt(b, off)
 	}
@@ -190,6 +226,10 @@ func (p *Pack) Commit() error {
 	f := p.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if p.lent { // what was written since nobody knows
+		f.epoch++
+		return nil
+	}
 	if f.plain {
 		f.blocks = blocks{}
 		for _, r := range p.ranges {
@@ -200,6 +240,8 @@ func (p *Pack) Commit() error {
 		f.blocks.change(dirty, packed)
 	}
 	limit := blocksFor(f.size)
+	f.under = f.underPacked(p)
+	f.whole = f.complete() // whoever counts on it: nothing published shows through the hole that it may have grown by
 	for b := p.since.next(0, limit, dirty); b < limit; b = p.since.next(b, limit, dirty) {
 		end, _ := p.since.run(b, limit)
 		f.redirty(b, end)

@@ -16,7 +16,7 @@ type Range struct {
 
 // Held splits a range of the file, up to its size, into what staging holds and what not.
 func (f *File) Held(off, n int64) []Range {
-	f.mu.RLock()
+	f.rlock()
 	defer f.mu.RUnlock()
 	end := f.size
 	if off < 0 || n <= 0 || off >= end {
@@ -36,6 +36,16 @@ func (f *File) Held(off, n int64) []Range {
 		off = stop
 	}
 	return ranges
+}
+
+// HeldBytes returns how many bytes of the file staging holds, holes included.
+func (f *File) HeldBytes() (n int64) {
+	for _, r := range f.Held(0, f.Size()) {
+		if r.Held {
+			n += r.Len
+		}
+	}
+	return n
 }
 
 // runEnd returns where the run of held, or of absent, blocks ends that off lies in.
@@ -73,7 +83,7 @@ type Span struct {
 
 // Span returns what begins at an offset. At the end of the file, and beyond, End is the offset.
 func (f *File) Span(off int64) (Span, error) {
-	f.mu.RLock()
+	f.rlock()
 	defer f.mu.RUnlock()
 	if off < 0 || off >= f.size {
 		return Span{End: off}, nil

@@ -22,6 +22,28 @@ func (d *Dir) Remove(ino index.Ino) error {
 	return d.delete(ino)
 }
 
+// Withdraw deletes an empty file of which the caller has the only use, and ends
+// that use. ErrBusy: somebody else uses it, or it is not empty; then nothing happens.
+func (f *File) Withdraw() error {
+	d := f.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	busy := fmt.Errorf("withdraw staging file %d: %w", f.ino, ErrBusy)
+	if !f.mu.TryLock() { // who holds it may wait for d.mu
+		return busy
+	}
+	defer f.mu.Unlock()
+	if f.refs != 1 || f.doomed || f.lent.Load() || f.pack != nil || f.size != 0 {
+		return busy
+	}
+	if err := d.delete(f.ino); err != nil {
+		return err
+	}
+	delete(d.open, f.ino)
+	f.closeFiles()
+	return nil
+}
+
 // Discard deletes what staging holds of an inode that was deleted, once it is
 // no longer in use. A power cut may bring its names back, but not without what
 // it leaves: an empty file, the grave, which says that the deletion was meant.

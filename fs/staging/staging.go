@@ -9,11 +9,14 @@
 //
 //	files/<bits 8 to 15 of ino, 2 hex>/<ino>.map, integers little-endian
 //	 0  4  "WSMP"
-//	 4  4  version 2
+//	 4  4  version 3
 //	 8  8  inode
 //	16  8  base: below it published content shows through blocks that are not held
 //	24  4  flags: 1 the data file is the whole content, holes included
-//	28 32  zero
+//	28  4  zero
+//	32  8  newest version whose content shows through, as far as a version is known; 0: it is not
+//	40  8  oldest version that shows the same there; 0: not known
+//	48 12  zero
 //	60  4  CRC32C of bytes 0 to 60
 //	64  …  units of 64 bytes: 60 bytes with two bits per block of 4096 bytes, the first block
 //	       in the lowest, and CRC32C over inode, number of the unit (8 bytes each) and those 60;
@@ -21,6 +24,7 @@
 //	       dirty, 3 held, packed and not certified yet
 //
 // Version 1 had the bits without units and checksums; it is rewritten when it is read.
+// Version 2 had zeros in the place of the versions.
 //
 // The map is written before a write is answered, in this order: blocks that
 // are held become dirty, the data is written, new blocks become held. So after
@@ -68,6 +72,9 @@ type Config struct {
 	// runs before the first write after the file was opened, and after a Pack.
 	// Seq is newer than that of every state in which the write is not.
 	MarkDirty func(ctx context.Context, ino index.Ino, seq uint64) (uint64, error)
+	// Unmark takes back the MarkDirty that made a version, as index.Unmark does.
+	// Nil: what was marked stays so.
+	Unmark func(ctx context.Context, ino index.Ino, version uint64, packing bool) (bool, error)
 	// Version returns the live version of an inode. A Pack asks for it when
 	// the file was not written since it was opened; nil: it marks the inode.
 	Version func(ctx context.Context, ino index.Ino) (uint64, error)
@@ -93,6 +100,8 @@ type Dir struct {
 	log  *slog.Logger
 	disk disk
 
+	reserve reserve // for what makes room on a full disk
+
 	seq atomic.Uint64 // newest number of a state that was told, see File.state
 
 	mu      sync.Mutex // guards the fields below
@@ -101,25 +110,33 @@ type Dir struct {
 	bytes   int64
 	boxes   map[uint64]struct{}
 	graves  map[index.Ino]struct{}
-	snaps   int // number of the next snapshot file
+	doubted map[index.Ino]*presence // files that must not be read, see Doubt
+	snaps   int                     // number of the next snapshot file
+	lent    map[index.Ino]*File
+
+	fineTimes atomic.Bool // see Probe
+	clones    bool        // see Probe; set before anything is lent
 }
 
 // presence is what is remembered of a data file while it is not open.
 type presence struct {
-	bytes    int64  // on disk
-	unsynced bool   // the data may not be on stable storage
-	unlinked bool   // nor the name
-	mapped   bool   // a block map stands beside it
-	written  bool   // since its last Pack, by this process
-	fresh    bool   // nothing of it is or is about to be published: the data file is all there is
-	opened   uint64 // how often the file was opened
-	size     int64  // of the data file when the folder was opened
-	mtime    int64  // likewise
+	bytes    int64     // on disk
+	unsynced bool      // the data may not be on stable storage
+	unlinked bool      // nor the name
+	mapped   bool      // a block map stands beside it
+	written  bool      // since its last Pack, by this process
+	fresh    bool      // nothing of it is or is about to be published: the data file is all there is
+	synced   bool      // it is a whole clean copy on stable storage, so that a damaged map does not matter
+	revived  bool      // likewise after a reboot, so that no map counts
+	copyOf   index.Ino // see CopyOf
+	opened   uint64    // how often the file was opened
+	size     int64     // of the data file when the folder was opened
+	mtime    int64     // likewise
 }
 
 // Open opens the folder or creates it.
 func Open(c Config) (*Dir, error) {
-	d := &Dir{c: c, log: c.Log, open: map[index.Ino]*File{}, present: map[index.Ino]*presence{}, boxes: map[uint64]struct{}{}, graves: map[index.Ino]struct{}{}}
+	d := &Dir{c: c, log: c.Log, open: map[index.Ino]*File{}, present: map[index.Ino]*presence{}, boxes: map[uint64]struct{}{}, graves: map[index.Ino]struct{}{}, doubted: map[index.Ino]*presence{}}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -130,6 +147,7 @@ func Open(c Config) (*Dir, error) {
 	if err := d.scan(); err != nil {
 		return nil, fmt.Errorf("open staging: %w", err)
 	}
+	d.reserve.open(c.Dir)
 	return d, nil
 }
 
@@ -139,6 +157,7 @@ func (d *Dir) makeFolders() error {
 			return err
 		}
 	}
+	spread(filepath.Join(d.c.Dir, dirFiles))
 	made := false
 	for i := range 256 {
 		err := os.Mkdir(filepath.Join(d.c.Dir, dirFiles, fmt.Sprintf("%02x", i)), 0o700)
@@ -216,6 +235,7 @@ func (d *Dir) scanFolder(folder string) error {
 	for _, ino := range maps {
 		if p := found[ino]; p != nil {
 			p.mapped = true
+			p.bytes += mapRoom(p.size)
 		} else if err := os.Remove(d.mapPath(ino)); err != nil { // made before its data file, or left after it
 			return err
 		}
@@ -256,6 +276,7 @@ func (d *Dir) Trust(l index.Local) {
 	}
 	p.unsynced = !l.Settled
 	p.fresh = !l.Published && !p.mapped
+	p.synced = l.Synced
 }
 
 // Close forgets the folder. No file may be in use.

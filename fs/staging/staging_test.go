@@ -63,7 +63,7 @@ func (d *Dir) mustFile(t *testing.T, ino index.Ino, s Shape) *File {
 // by this code and checked by hand against the package comment.
 func TestMapGolden(t *testing.T) {
 	d := newDir(t, t.TempDir())
-	f := d.mustFile(t, 0x1234, Shape{Size: 100000, Base: 100000})
+	f := d.mustFile(t, 0x1234, Shape{Size: 100000, Base: 100000, Under: 9})
 	content := published(bytes.Repeat([]byte("p"), 100000))
 	for _, off := range []int64{0, 3 * BlockSize, 4*BlockSize + 100, 20 * BlockSize} {
 		_, err := f.WriteAt(ctx, []byte("written"), off, content.fill)

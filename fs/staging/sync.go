@@ -30,39 +30,63 @@ func (f *File) Sync(ctx context.Context) (index.Held, error) {
 	return held, nil
 }
 
+// Fresh reports whether nothing of the file is published, or about to be.
+func (f *File) Fresh() bool {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	p := f.d.present[f.ino]
+	return p != nil && p.fresh
+}
+
+// Synced reports whether nobody uses what staging holds of an inode, nothing of it is
+// published, or about to be, and all of it is on stable storage: no barrier has to tell of it.
+func (d *Dir) Synced(ino index.Ino) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.present[ino]
+	return p != nil && d.open[ino] == nil && p.fresh && !p.unsynced && !p.unlinked
+}
+
 // beginSync returns what is going to be stable, and whether data, and the time
 // of the data file, have to be synced for it. The time has to go with the data:
 // what is never written again is never stamped again.
 func (f *File) beginSync() (held index.Held, unsynced, timed bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.look(); err != nil {
+		return held, false, false, err
+	}
 	if err := f.stamp(); err != nil {
 		return held, false, false, err
 	}
-	held, unsynced, timed = f.held(), f.unsynced, f.timed && f.plain
+	// What is mapped may be written without a trace until it is synced.
+	held, unsynced, timed = f.held(), f.unsynced || f.lent.Load(), f.timed && f.plain
 	f.unsynced, f.timed = false, false
 	return held, unsynced, timed, nil
 }
 
 func (f *File) syncFiles(unsynced, timed bool) error {
 	d := f.d
+	d.mu.Lock()
+	p := d.present[f.ino]
+	unlinked := p != nil && p.unlinked
+	d.mu.Unlock()
+	named := make(chan error, 1) // while the data is synced
+	if unlinked {
+		go func() { named <- d.disk.syncDir(d.folder(f.ino)) }()
+	} else {
+		named <- nil
+	}
+	var err error
 	if unsynced {
 		sync := d.disk.sync
 		if timed {
 			sync = d.disk.syncWithTime
 		}
-		if err := sync(f.data); err != nil {
-			return err
-		}
+		err = sync(f.data)
 	}
-	d.mu.Lock()
-	p := d.present[f.ino]
-	unlinked := p != nil && p.unlinked
-	d.mu.Unlock()
-	if unlinked {
-		if err := d.disk.syncDir(d.folder(f.ino)); err != nil {
-			return err
-		}
+	if err = errors.Join(err, <-named); err != nil {
+		return err
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -76,7 +100,7 @@ func (f *File) syncFiles(unsynced, timed bool) error {
 
 // State returns what index.Queue has to know of the file.
 func (f *File) State() index.Queued {
-	f.mu.RLock()
+	f.rlock()
 	defer f.mu.RUnlock()
 	return index.Queued{Size: f.size, Mtime: f.mtime, Seq: f.d.seq.Add(1)}
 }
@@ -130,6 +154,7 @@ func (d *Dir) Unsynced() []index.Ino {
 // index.Barrier, what is held of those of which the data file alone may not
 // tell. Many at a time cost one sync of the whole file system instead of one for each.
 func (d *Dir) SyncAll(ctx context.Context, inos []index.Ino) ([]index.Held, error) {
+	d.reserve.fill() // there may be room again
 	if len(inos) > syncOneByOne {
 		idle := d.idle(inos)
 		if err := d.disk.syncFS(d.c.Dir); err != nil {

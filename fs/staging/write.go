@@ -44,6 +44,10 @@ func (f *File) lockMarked(ctx context.Context) error {
 		}
 		f.mu.Lock()
 	}
+	if err := f.look(); err != nil {
+		f.mu.Unlock()
+		return err
+	}
 	return nil
 }
 
@@ -214,7 +218,7 @@ func (f *File) count(n int64) {
 	}
 	f.grown = 0
 	if info, err := f.data.Stat(); err == nil {
-		f.d.account(f.ino, allocated(info))
+		f.d.account(f.ino, footprint(info, f.blockMap != nil))
 	}
 }
 
@@ -250,6 +254,7 @@ func (f *File) resize(ctx context.Context, size int64) error {
 			return err
 		}
 	}
+	f.holes.Add(1)
 	if err := f.d.disk.truncate(f.data, size); err != nil {
 		return err
 	}
@@ -293,7 +298,7 @@ func (f *File) settleData() error {
 func (f *File) Punch(ctx context.Context, off, n int64, fill Fill) error {
 	end := min(f.Size(), off+min(n, math.MaxInt64-off))
 	if off < 0 || n < 0 || off >= end {
-		return nil
+		return f.touched(ctx)
 	}
 	from, to := blocksFor(off)*BlockSize, end/BlockSize*BlockSize
 	if end == f.Size() {
@@ -320,6 +325,16 @@ func (f *File) Punch(ctx context.Context, off, n int64, fill Fill) error {
 	return nil
 }
 
+// touched notes a change that changed nothing.
+func (f *File) touched(ctx context.Context) error {
+	if err := f.lockMarked(ctx); err != nil {
+		return err
+	}
+	defer f.mu.Unlock()
+	f.touch()
+	return nil
+}
+
 // punch makes whole blocks holes. The caller holds mu.
 func (f *File) punch(from, to int64) error {
 	if to = min(to, blocksFor(f.size)); from >= to {
@@ -332,6 +347,7 @@ func (f *File) punch(from, to int64) error {
 		return err
 	}
 	f.changed(from, to)
+	f.holes.Add(1)
 	if err := f.d.disk.punch(f.data, from*BlockSize, (to-from)*BlockSize); err != nil {
 		return err
 	}
@@ -339,7 +355,7 @@ func (f *File) punch(from, to int64) error {
 }
 
 // Allocate reserves room for the part of a range in which nothing published
-// shows through; the size stays.
+// shows through; the size stays, the time changes as with every fallocate(2).
 func (f *File) Allocate(ctx context.Context, off, n int64) error {
 	if off < 0 || n <= 0 || off > math.MaxInt64-n {
 		return fmt.Errorf("allocate %d bytes at %d: %w", n, off, ErrTooLarge)
@@ -353,10 +369,12 @@ func (f *File) Allocate(ctx context.Context, off, n int64) error {
 		from = max(off, blocksFor(f.base)*BlockSize)
 	}
 	if from >= end {
+		f.touch()
 		return nil
 	}
 	if err := f.d.disk.reserve(f.data, from, end-from); err != nil {
 		return fmt.Errorf("allocate in staging file %d: %w", f.ino, err)
 	}
+	f.touch()
 	return nil
 }

@@ -1,17 +1,18 @@
 // Package contract holds the rules of the Walrus contracts, version 3, as Go
 // functions on a transaction: reservations, registrations, certificates,
-// attributes, payments, storage nodes, stake and epochs.
+// attributes, shared blobs, storage pools, payments, storage nodes, stake,
+// commission, committees, epochs, votes, and beside them the packages of WAL,
+// of the exchange and of subsidies.
 //
 // Each function does what the Move function named in its comment does: the
 // same checks in the same order with the same abort codes, the same new
 // objects in the same order, the same events. References are pointers that
 // the caller borrowed from the transaction; a value that Move takes by value
 // is one that the caller took, and a value that Move returns is held when the
-// function returns.
+// function returns. A Balance is a number, which the caller must not lose.
 //
-// Left out is what no drive needs before nodes can come and go: withdrawing
-// stake, moving shards, voting on upgrades and slashing, shared blobs, storage
-// pools, deny lists. The committee is fixed: the first one serves all epochs.
+// Types and keys that came with a later version of the package are named after
+// the original one here, and on the networks after that version.
 package contract
 
 import (
@@ -35,15 +36,24 @@ func (c code) in(function string) error {
 // The abort codes that the functions of this package use. Source: Walrus
 // contracts version 3, and the Sui framework for balance, bcs and vec_map.
 var (
-	systemWrongVersion  = code{"system", 1, "EWrongVersion"}
-	stakingWrongVersion = code{"staking", 1, "EWrongVersion"}
+	systemWrongVersion = code{"system", 1, "EWrongVersion"}
+
+	systemMigration   = code{"system", 0, "EInvalidMigration"}
+	systemZeroExtract = code{"system", 2, "EZeroExtractSize"}
 
 	innerMaxEpochsAhead  = code{"system_state_inner", 0, "EInvalidMaxEpochsAhead"}
 	innerStorageExceeded = code{"system_state_inner", 1, "EStorageExceeded"}
 	innerEpochsAhead     = code{"system_state_inner", 2, "EInvalidEpochsAhead"}
+	innerIDEpoch         = code{"system_state_inner", 3, "EInvalidIdEpoch"}
 	innerCommittee       = code{"system_state_inner", 4, "EIncorrectCommittee"}
 	innerAccountingEpoch = code{"system_state_inner", 5, "EInvalidAccountingEpoch"}
+	innerAttestation     = code{"system_state_inner", 6, "EIncorrectAttestation"}
+	innerRepeated        = code{"system_state_inner", 7, "ERepeatedAttestation"}
+	innerNotMember       = code{"system_state_inner", 8, "ENotCommitteeMember"}
+	innerDenySequence    = code{"system_state_inner", 9, "EIncorrectDenyListSequence"}
+	innerDenyNode        = code{"system_state_inner", 10, "EIncorrectDenyListNode"}
 	innerResourceSize    = code{"system_state_inner", 11, "EInvalidResourceSize"}
+	innerStartEpoch      = code{"system_state_inner", 12, "EInvalidStartEpoch"}
 
 	accountingTooFar = code{"storage_accounting", 0, "ETooFarInFuture"}
 
@@ -72,34 +82,38 @@ var (
 	messagePersistence   = code{"messages", 4, "EInvalidBlobPersistenceType"}
 	messageKeyLength     = code{"messages", 6, "EInvalidKeyLength"}
 
+	storagePoolNotDeletable = code{"storage_pool", 0, "EBlobNotDeletable"}
+	storagePoolBounds       = code{"storage_pool", 1, "EResourceBounds"}
+	storagePoolCertified    = code{"storage_pool", 2, "EAlreadyCertified"}
+	storagePoolBlobID       = code{"storage_pool", 3, "EInvalidBlobId"}
+	storagePoolPersistence  = code{"storage_pool", 4, "EInvalidBlobPersistenceType"}
+	storagePoolObject       = code{"storage_pool", 5, "EInvalidBlobObject"}
+	storagePoolCapacity     = code{"storage_pool", 6, "EInsufficientCapacity"}
+	storagePoolNotEmpty     = code{"storage_pool", 7, "EPoolNotEmpty"}
+	storagePoolBlobSize     = code{"storage_pool", 8, "EInvalidBlobSize"}
+	storagePoolBlobCount    = code{"storage_pool", 9, "EInvalidBlobCount"}
+	storagePoolVersion      = code{"storage_pool", 10, "EWrongVersion"}
+	storagePoolEnd          = code{"storage_pool", 11, "EIncompatibleEndEpoch"}
+	storagePoolPercent      = code{"storage_pool", 14, "EInvalidPercent"}
+
 	resourceEpoch      = code{"storage_resource", 0, "EInvalidEpoch"}
 	resourceEpochs     = code{"storage_resource", 1, "EIncompatibleEpochs"}
 	resourceAmount     = code{"storage_resource", 2, "EIncompatibleAmount"}
 	resourceEpochRange = code{"storage_resource", 3, "EInvalidEpochRange"}
 
-	stakingEpochState   = code{"staking_inner", 0, "EWrongEpochState"}
-	stakingSyncEpoch    = code{"staking_inner", 1, "EInvalidSyncEpoch"}
-	stakingDuplicate    = code{"staking_inner", 2, "EDuplicateSyncDone"}
-	stakingNoStake      = code{"staking_inner", 3, "ENoStake"}
-	stakingNotInvolved  = code{"staking_inner", 4, "ENotInCommittee"}
-	stakingSelected     = code{"staking_inner", 5, "ECommitteeSelected"}
-	stakingNextEmpty    = code{"staking_inner", 6, "ENextCommitteeIsEmpty"}
-	stakingZeroWeight   = code{"staking_inner", 9, "EZeroNodeWeight"}
-	stakingNodeOrder    = code{"staking_inner", 10, "EIncorrectNodeOrder"}
-	activeSetZeroSize   = code{"active_set", 0, "EZeroMaxSize"}
-	exchangeInvalidRate = code{"pool_exchange_rate", 0, "EInvalidRate"}
-	stakedInvalidAmount = code{"staked_wal", 2, "EInvalidAmount"}
+	exchangeFunds = code{"wal_exchange", 0, "EInsufficientFundsInExchange"}
+	exchangeInput = code{"wal_exchange", 1, "EInsufficientInputBalance"}
+	exchangeAdmin = code{"wal_exchange", 2, "EUnauthorizedAdminCap"}
+	exchangeRate  = code{"wal_exchange", 3, "EInvalidExchangeRate"}
 
-	poolAlreadyUpdated = code{"staking_pool", 0, "EPoolAlreadyUpdated"}
-	poolAdvance        = code{"staking_pool", 2, "EIncorrectEpochAdvance"}
-	poolProof          = code{"staking_pool", 4, "EInvalidProofOfPossession"}
-	poolNotActive      = code{"staking_pool", 6, "EPoolIsNotActive"}
-	poolZeroStake      = code{"staking_pool", 7, "EZeroStake"}
-	poolCommission     = code{"staking_pool", 14, "EIncorrectCommissionRate"}
-	poolAddressLength  = code{"staking_pool", 16, "EInvalidNetworkAddressLength"}
-	poolNameLength     = code{"staking_pool", 17, "EInvalidNameLength"}
+	buyersRate    = code{"subsidies", 0, "EInvalidSubsidyRate"}
+	buyersAdmin   = code{"subsidies", 1, "EUnauthorizedAdminCap"}
+	buyersVersion = code{"subsidies", 2, "EWrongVersion"}
 
-	nodeNetworkKey = code{"storage_node", 0, "EInvalidNetworkPublicKey"}
+	subsidiesAdmin   = code{"walrus_subsidies", 0, "EUnauthorizedAdminCap"}
+	subsidiesVersion = code{"walrus_subsidies", 1, "EWrongVersion"}
+	subsidiesRate    = code{"walrus_subsidies_inner", 0, "EInvalidSubsidyRate"}
+	subsidiesFunds   = code{"walrus_subsidies_inner", 1, "EInsufficientFundsInPool"}
 
 	balanceNonZero   = code{"balance", 0, "ENonZero"}
 	balanceOverflow  = code{"balance", 1, "EOverflow"}
@@ -107,6 +121,10 @@ var (
 	bcsOutOfRange    = code{"bcs", 0, "EOutOfRange"}
 	mapNoSuchKey     = code{"vec_map", 1, "EKeyDoesNotExist"}
 )
+
+// bareAssertion is the code of an assertion that has none of its own, without
+// the line number that Move puts into it. Source: Move, clever errors.
+const bareAssertion = 0x8000_0000_ffff_ffff
 
 // arithmeticError is the status of a sum or product that does not fit its
 // type. Source: Move, StatusCode::ARITHMETIC_ERROR.

@@ -6,6 +6,8 @@ import (
 	"go/parser"
 	"go/token"
 	"math"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -285,7 +287,8 @@ var certificateAborts = []abortCase{
 
 func TestAborts(t *testing.T) {
 	hit := make(map[string]bool)
-	for _, c := range append(append(blobAborts, certificateAborts...), stakingAborts...) {
+	for _, c := range slices.Concat(blobAborts, certificateAborts, stakingAborts, stakeAborts, voteAborts,
+		poolAborts, dutyAborts, exchangeAborts, subsidyAborts) {
 		hit[fmt.Sprint(c.want.module, c.want.number)] = true
 		t.Run(c.name, func(t *testing.T) {
 			r := newReference(t)
@@ -299,28 +302,34 @@ func TestAborts(t *testing.T) {
 	}
 }
 
-// declaredCodes lists module and number of every code in abort.go.
+// declaredCodes lists module and number of every code of the package.
 func declaredCodes(t *testing.T) []string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "abort.go", nil, 0)
+	paths, err := filepath.Glob("abort*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var codes []string
-	ast.Inspect(file, func(n ast.Node) bool {
-		lit, ok := n.(*ast.CompositeLit)
-		if !ok || fmt.Sprint(lit.Type) != "code" || len(lit.Elts) != 3 {
+	for _, path := range paths {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			lit, ok := n.(*ast.CompositeLit)
+			if !ok || fmt.Sprint(lit.Type) != "code" || len(lit.Elts) != 3 {
+				return true
+			}
+			module, ok := lit.Elts[0].(*ast.BasicLit)
+			number, ok2 := lit.Elts[1].(*ast.BasicLit)
+			if ok && ok2 {
+				codes = append(codes, strings.Trim(module.Value, `"`)+number.Value)
+			}
 			return true
-		}
-		module, ok := lit.Elts[0].(*ast.BasicLit)
-		number, ok2 := lit.Elts[1].(*ast.BasicLit)
-		if ok && ok2 {
-			codes = append(codes, strings.Trim(module.Value, `"`)+number.Value)
-		}
-		return true
-	})
-	if len(codes) < 50 {
-		t.Fatalf("%d codes in abort.go", len(codes))
+		})
+	}
+	if len(codes) < 90 {
+		t.Fatalf("%d codes", len(codes))
 	}
 	return codes
 }

@@ -124,7 +124,13 @@ func BurnBlob(tx *overlay.Tx, b *move.Blob) error {
 	if err := removeMetadata(tx, b); err != nil {
 		return err
 	}
-	return tx.Delete(b.ID)
+	if err := tx.Delete(b.ID); err != nil {
+		return err
+	}
+	if err := tx.Hold(&b.Storage, tx.Types.Storage()); err != nil {
+		return err
+	}
+	return DestroyStorage(tx, &b.Storage)
 }
 
 // extendWithResource is blob::extend_with_resource.

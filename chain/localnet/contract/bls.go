@@ -62,29 +62,17 @@ func includesHonest(weight uint64, shards uint16) bool { return 3*weight >= uint
 func verifySigned(c *move.BLSCommittee, signature, bitmap, msg []byte,
 	enough func(weight uint64, shards uint16) bool) (kind uint8, body []byte, err error) {
 	const function = "verify_certificate_and_weight"
-	if len(bitmap) > (len(c.Members)+7)/8 {
-		return 0, nil, blsInvalidBitmap.in(function)
-	}
-	var weight uint64
-	var keys [][blsKeySize]byte
-	for i := range 8 * len(bitmap) {
-		if bitmap[i/8]>>(i%8)&1 == 0 {
-			continue
-		}
-		if i >= len(c.Members) {
-			return 0, nil, blsInvalidBitmap.in(function)
-		}
-		weight += uint64(c.Members[i].Weight)
-		key, err := compress(c.Members[i].PublicKey)
-		if err != nil {
-			return 0, nil, err
-		}
-		keys = append(keys, key)
+	weight, keys, err := signers(c, bitmap)
+	if err != nil {
+		return 0, nil, err
 	}
 	if !enough(weight, c.Shards) {
 		return 0, nil, blsNotEnoughStake.in(function)
 	}
-	if len(signature) != blsSignatureSize || bls.VerifyAggregate(keys, msg, [blsSignatureSize]byte(signature)) != nil {
+	if len(signature) != blsSignatureSize {
+		return 0, nil, blsSignature.in(function)
+	}
+	if verifyKeys(keys, msg, signature) != nil {
 		return 0, nil, blsSignature.in(function)
 	}
 	return parseHeader(msg, c.Epoch)

@@ -97,10 +97,24 @@ func mint(tx *overlay.Tx, treasuryCap *move.TreasuryCap, amount uint64) (*move.C
 	return NewCoin(tx, tx.Types.WALCoin(), amount)
 }
 
+// treasuryCap returns what the treasury keeps: wal::borrow_cap.
+func treasuryCap(tx *overlay.Tx, treasury *move.Treasury) (*move.TreasuryCap, error) {
+	capType := move.FrameworkType("coin", "TreasuryCap", tx.Types.WALType().Tag())
+	return overlay.ObjectField[move.TreasuryCap](tx, treasury.ID, tx.Types.TreasuryKey(), capType)
+}
+
+// TotalSupply returns how much WAL there is, in FROST: wal::total_supply.
+func TotalSupply(tx *overlay.Tx, treasury *move.Treasury) (uint64, error) {
+	c, err := treasuryCap(tx, treasury)
+	if err != nil {
+		return 0, err
+	}
+	return c.TotalSupply, nil
+}
+
 // BurnWAL destroys a coin and lowers the supply: wal::burn.
 func BurnWAL(tx *overlay.Tx, treasury *move.Treasury, coin *move.Coin) error {
-	capType := move.FrameworkType("coin", "TreasuryCap", tx.Types.WALType().Tag())
-	treasuryCap, err := overlay.ObjectField[move.TreasuryCap](tx, treasury.ID, tx.Types.TreasuryKey(), capType)
+	c, err := treasuryCap(tx, treasury)
 	if err != nil {
 		return err
 	}
@@ -108,9 +122,9 @@ func BurnWAL(tx *overlay.Tx, treasury *move.Treasury, coin *move.Coin) error {
 	if err != nil {
 		return err
 	}
-	if treasuryCap.TotalSupply < amount {
+	if c.TotalSupply < amount {
 		return balanceOverflow.in("decrease_supply")
 	}
-	treasuryCap.TotalSupply -= amount
+	c.TotalSupply -= amount
 	return nil
 }

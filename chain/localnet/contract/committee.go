@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/walfs/walfs/chain/localnet/overlay"
 	"github.com/walfs/walfs/chain/move"
 )
 
@@ -60,36 +61,125 @@ func removeActive(set *move.ActiveSet, i int) {
 	set.Nodes = set.Nodes[:last]
 }
 
-// nextCommittee returns the committee after the current one. A fixed committee
-// is the same in all epochs; the first one deals the shards evenly to the
-// nodes with stake, in order of their IDs: committee::initialize.
+// nextCommittee returns the committee that the stake of the active set asks
+// for: staking_inner::compute_next_committee.
 func nextCommittee(inner *move.StakingInner, set *move.ActiveSet) (move.Committee, error) {
-	if len(inner.Committee) > 0 {
-		return slices.Clone(inner.Committee), nil
+	wanted, err := apportion(inner.Shards, set)
+	if err != nil {
+		return nil, err
 	}
-	if set.TotalStake == 0 {
-		return nil, stakingNoStake.in("dhondt")
+	if len(inner.Committee) == 0 {
+		return firstCommittee(wanted), nil
 	}
-	nodes := slices.Clone(set.Nodes)
-	slices.SortFunc(nodes, func(a, b move.ActiveNode) int { return bytes.Compare(a.Node[:], b.Node[:]) })
+	return transition(inner.Committee, wanted)
+}
+
+// chooseCommittee returns the committee that the stake asks for, or the current
+// one on a ledger whose nodes cannot move shards. Stake decides there, too, when
+// there is no committee yet, and when a member has none left: no pool can be
+// rewarded without.
+func chooseCommittee(tx *overlay.Tx, inner *move.StakingInner) (move.Committee, error) {
+	if tx.FixedCommittee && len(inner.Committee) > 0 {
+		can, err := canStay(tx, inner)
+		if err != nil {
+			return nil, err
+		}
+		if can {
+			return slices.Clone(inner.Committee), nil
+		}
+	}
+	set, err := overlay.Field[move.ActiveSet](tx, inner.ActiveSet, tx.Types.ExtendedKey(), tx.Types.ActiveSet())
+	if err != nil {
+		return nil, err
+	}
+	return nextCommittee(inner, set)
+}
+
+// canStay reports whether all members of the committee have stake in the next epoch.
+func canStay(tx *overlay.Tx, inner *move.StakingInner) (bool, error) {
+	for _, member := range inner.Committee {
+		pool, err := Pool(tx, inner, member.Key)
+		if err != nil {
+			return false, err
+		}
+		balance, err := balanceAt(tx, pool, inner.Epoch+1)
+		if err != nil || balance == 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func byNode[V any](a, b move.Entry[move.ID, V]) int { return bytes.Compare(a.Key[:], b.Key[:]) }
+
+// firstCommittee deals the shards one after the other to the nodes, in order
+// of their IDs: committee::initialize.
+func firstCommittee(wanted move.VecMap[move.ID, uint64]) move.Committee {
+	slices.SortFunc(wanted, byNode)
 	var committee move.Committee
-	shard := 0
-	for i, n := range nodes {
-		count := int(inner.Shards) / len(nodes)
-		if i < int(inner.Shards)%len(nodes) {
-			count++
-		}
-		if count == 0 {
-			continue
-		}
-		var shards []uint16
-		for range count {
-			shards = append(shards, uint16(shard))
+	var shard uint16
+	for _, w := range wanted {
+		shards := make([]uint16, w.Value)
+		for i := range shards {
+			shards[i] = shard
 			shard++
 		}
-		committee.Set(n.Node, shards)
+		committee.Set(w.Key, shards)
 	}
+	return committee
+}
+
+// transition makes another committee of one and moves as few shards as can be.
+// Nodes keep what they have. Those that are to have less give from the end of
+// their lists, leavers give all, and those that are to have more take what was
+// given last: newcomers first, in the order of wanted: committee::transition.
+func transition(old move.Committee, wanted move.VecMap[move.ID, uint64]) (move.Committee, error) {
+	const function = "transition"
+	needy := slices.Clone(wanted)
+	var committee move.Committee
+	var moving []uint16
+	for _, member := range old {
+		want, stays := needy.Remove(member.Key)
+		have := uint64(len(member.Value))
+		switch {
+		case !stays:
+			moving = append(moving, member.Value...)
+		case have >= want:
+			for i := have; i > want; i-- {
+				moving = append(moving, member.Value[i-1])
+			}
+			committee.Set(member.Key, slices.Clone(member.Value[:want]))
+		default:
+			needy.Set(member.Key, want)
+		}
+	}
+	if !sameShards(old, wanted) {
+		return nil, committeeAssignment.in(function)
+	}
+	for _, n := range needy {
+		shards, _ := old.Get(n.Key)
+		shards = slices.Clone(shards)
+		for uint64(len(shards)) < n.Value {
+			last := len(moving) - 1
+			shards = append(shards, moving[last])
+			moving = moving[:last]
+		}
+		committee.Set(n.Key, shards)
+	}
+	slices.SortFunc(committee, byNode)
 	return committee, nil
+}
+
+// sameShards reports whether a committee has as many shards as are wanted.
+func sameShards(old move.Committee, wanted move.VecMap[move.ID, uint64]) bool {
+	var have, want uint64
+	for _, member := range old {
+		have += uint64(len(member.Value))
+	}
+	for _, w := range wanted {
+		want += w.Value
+	}
+	return have == want
 }
 
 // weightedVote is a vote and the shards of the node that cast it.

@@ -18,6 +18,9 @@ func VotingEnd(tx *overlay.Tx, s *move.Staking, clock *move.Clock) error {
 	if inner.State.Kind != move.StateDone || clock.TimestampMS < VotingEndTime(inner) {
 		return stakingEpochState.in("voting_end")
 	}
+	if err := clearBlockedCommissions(tx, inner); err != nil {
+		return err
+	}
 	if err := selectCommittee(tx, inner); err != nil {
 		return err
 	}
@@ -47,14 +50,16 @@ func selectCommittee(tx *overlay.Tx, inner *move.StakingInner) error {
 	if inner.NextCommittee != nil {
 		return stakingSelected.in(function)
 	}
-	set, err := overlay.Field[move.ActiveSet](tx, inner.ActiveSet, tx.Types.ExtendedKey(), tx.Types.ActiveSet())
+	committee, err := chooseCommittee(tx, inner)
 	if err != nil {
 		return err
 	}
-	committee, err := nextCommittee(inner, set)
-	if err != nil {
-		return err
-	}
+	return fixNext(tx, inner, committee)
+}
+
+// fixNext fixes a committee with its keys and the capacity that it votes for.
+func fixNext(tx *overlay.Tx, inner *move.StakingInner, committee move.Committee) error {
+	const function = "select_committee_and_calculate_votes"
 	keys, err := publicKeys(tx, inner)
 	if err != nil {
 		return err
@@ -102,10 +107,6 @@ func publicKeys(tx *overlay.Tx, inner *move.StakingInner) (*move.PublicKeys, err
 // it burns a part of the rewards, pays the nodes the rest, and applies the
 // votes on prices: staking::initiate_epoch_change_v2.
 func InitiateEpochChange(tx *overlay.Tx, s *move.Staking, sys *move.System, treasury *move.Treasury, clock *move.Clock) error {
-	inner, err := StakingInner(tx, s)
-	if err != nil {
-		return err
-	}
 	system, err := SystemInner(tx, sys)
 	if err != nil {
 		return err
@@ -119,6 +120,10 @@ func InitiateEpochChange(tx *overlay.Tx, s *move.Staking, sys *move.System, trea
 		return err
 	}
 	if err := BurnWAL(tx, treasury, coin); err != nil {
+		return err
+	}
+	inner, err := StakingInner(tx, s)
+	if err != nil {
 		return err
 	}
 	committee, err := nextBLSCommittee(tx, inner)
@@ -140,6 +145,10 @@ func InitiateEpochChange(tx *overlay.Tx, s *move.Staking, sys *move.System, trea
 	}
 	return UpdatePrices(tx, s, sys)
 }
+
+// InitiateEpochChangeWithoutBurn is what InitiateEpochChange was before
+// anything was burnt, and aborts always: staking::initiate_epoch_change.
+func InitiateEpochChangeWithoutBurn() error { return stakingDeprecated.in("initiate_epoch_change") }
 
 // nextBLSCommittee is staking_inner::next_bls_committee.
 func nextBLSCommittee(tx *overlay.Tx, inner *move.StakingInner) (move.BLSCommittee, error) {

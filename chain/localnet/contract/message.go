@@ -13,8 +13,11 @@ const (
 	appID         = 3
 	intentVersion = 0
 
-	blobCertificate = 1
-	invalidBlobID   = 2
+	blobCertificate     = 1
+	invalidBlobID       = 2
+	denyListUpdate      = 4
+	denyListBlobDeleted = 5
+	protocolVersion     = 6
 
 	blsKeySize       = 48
 	blsSignatureSize = 96
@@ -91,14 +94,64 @@ func parseCertificate(kind uint8, body []byte) (certificate, error) {
 	return c, nil
 }
 
-// parseInvalidBlob reads the body of a message about an invalid blob: messages::invalid_blob_id_message.
-func parseInvalidBlob(kind uint8, body []byte) (move.U256, error) {
+// parseBlobID reads the body of a message of one kind that is a blob ID:
+// messages::invalid_blob_id_message and deny_list_blob_deleted_message.
+func parseBlobID(kind uint8, body []byte, want uint8, function string) (move.U256, error) {
 	var blob move.U256
-	if kind != invalidBlobID {
-		return blob, messageType.in("invalid_blob_id_message")
+	if kind != want {
+		return blob, messageType.in(function)
 	}
 	_, err := peelBlobID(body, &blob)
 	return blob, err
+}
+
+// denyList is messages::DenyListUpdateMessage.
+type denyList struct {
+	node           move.ID
+	sequence, size uint64
+	root           move.U256
+}
+
+// BCS is the layout.
+func (d *denyList) BCS(c *move.Codec) {
+	c.ID(&d.node)
+	c.U64(&d.sequence)
+	c.U64(&d.size)
+	c.U256(&d.root)
+}
+
+// parseDenyList reads the body of a message about a deny list: messages::deny_list_update_message.
+func parseDenyList(kind uint8, body []byte) (d denyList, err error) {
+	if kind != denyListUpdate {
+		return d, messageType.in("deny_list_update_message")
+	}
+	if _, err := move.UnmarshalPrefix(body, &d); err != nil {
+		return d, bcsOutOfRange.in("peel_u64")
+	}
+	return d, nil
+}
+
+// protocol is messages::ProtocolVersionMessage.
+type protocol struct {
+	start   uint32
+	version uint64
+}
+
+// BCS is the layout.
+func (p *protocol) BCS(c *move.Codec) {
+	c.U32(&p.start)
+	c.U64(&p.version)
+}
+
+// parseProtocol reads the body of a message about the protocol: messages::protocol_version_message.
+func parseProtocol(kind uint8, body []byte) (p protocol, err error) {
+	if kind != protocolVersion {
+		return p, messageType.in("protocol_version_message")
+	}
+	if _, err := move.UnmarshalPrefix(body, &p); err != nil {
+		return p, bcsOutOfRange.in("peel_u64")
+	}
+	return p, nil
 }
 
 func peelBlobID(body []byte, blob *move.U256) ([]byte, error) {
@@ -111,18 +164,18 @@ func peelBlobID(body []byte, blob *move.U256) ([]byte, error) {
 
 // checkProof verifies a proof of possession that names the sender of the
 // transaction: messages::verify_proof_of_possession.
-func checkProof(epoch uint32, sender move.Address, publicKey, proof []byte) error {
+func checkProof(epoch uint32, sender move.Address, publicKey, proof []byte, function string) error {
 	if len(publicKey) != blsKeySize {
 		return messageKeyLength.in("new_proof_of_possession_msg")
 	}
 	if len(proof) != blsSignatureSize {
-		return poolProof.in("new")
+		return poolProof.in(function)
 	}
 	key := [blsKeySize]byte(publicKey)
 	msg := walrus.ProofOfPossessionMessage(walrus.Epoch(epoch), sender, key)
 	err := bls.Verify(key, msg, [blsSignatureSize]byte(proof))
 	if errors.Is(err, bls.ErrSignature) || errors.Is(err, bls.ErrPublicKey) {
-		return poolProof.in("new")
+		return poolProof.in(function)
 	}
 	return err
 }

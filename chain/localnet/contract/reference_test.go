@@ -143,11 +143,11 @@ func TestReferenceKeys(t *testing.T) {
 		sender, err := move.ParseAddress(n.ProofOfPossession.SuiAddress)
 		r.must(err)
 		key, proof := unhex(t, n.PublicKeyCompressed), unhex(t, n.ProofOfPossession.Signature)
-		if err := checkProof(0, sender, key, proof); err != nil {
+		if err := checkProof(0, sender, key, proof, "new"); err != nil {
 			t.Errorf("proof of node %d: %v", i, err)
 		}
-		wantAbort(t, "proof for another sender", checkProof(0, move.Address{}, key, proof), poolProof)
-		wantAbort(t, "proof of another epoch", checkProof(1, sender, key, proof), poolProof)
+		wantAbort(t, "proof for another sender", checkProof(0, move.Address{}, key, proof, "new"), poolProof)
+		wantAbort(t, "proof of another epoch", checkProof(1, sender, key, proof, "new"), poolProof)
 	}
 }
 

@@ -41,10 +41,10 @@ func CreateStaking(tx *overlay.Tx, epochZeroMS, epochMS uint64, shards uint16, p
 
 // StakingInner returns the state of Staking, for reading and writing: staking::inner and inner_mut.
 func StakingInner(tx *overlay.Tx, s *move.Staking) (*move.StakingInner, error) {
-	if s.Version != Version {
+	if s.Version != version(tx) {
 		return nil, stakingWrongVersion.in("inner")
 	}
-	return overlay.Field[move.StakingInner](tx, s.ID, move.U64Key(Version), tx.Types.StakingInner().Tag())
+	return overlay.Field[move.StakingInner](tx, s.ID, move.U64Key(s.Version), tx.Types.StakingInner().Tag())
 }
 
 // Pool returns a storage node's pool, for reading and writing.
@@ -115,7 +115,7 @@ func updateActiveSet(tx *overlay.Tx, inner *move.StakingInner, pool *move.Stakin
 	if inner.State.Kind == move.StateSelected {
 		ahead = 2
 	}
-	balance, err := balanceAt(pool, inner.Epoch+ahead)
+	balance, err := balanceAt(tx, pool, inner.Epoch+ahead)
 	if err != nil {
 		return err
 	}

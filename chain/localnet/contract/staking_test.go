@@ -2,205 +2,15 @@ package contract
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/walfs/walfs/blobstore/bls"
-	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/chain"
 	"github.com/walfs/walfs/chain/localnet/overlay"
 	"github.com/walfs/walfs/chain/move"
 )
-
-// economy is a ledger that begins in epoch 0 with nodes, made by the contracts.
-type economy struct {
-	*world
-	system, staking, treasury, coinID move.ID
-	caps                              []move.ID
-}
-
-const testEpochMS = 1000
-
-func newEconomy(t *testing.T, nodes int, shards uint16) *economy {
-	e := &economy{world: newWorld(t)}
-	tx := e.begin()
-	treasury, coin, err := CreateCurrency(tx)
-	e.must(err)
-	e.keep(tx, coin.ID)
-	sys, err := CreateSystem(tx, 10, move.ID{9})
-	e.must(err)
-	clock := &move.Clock{ID: move.ClockID, TimestampMS: e.timeMS}
-	e.must(tx.Hold(clock, clockTag))
-	e.must(tx.Share(clock.ID))
-	s, err := CreateStaking(tx, 0, testEpochMS, shards, move.ID{9}, clock)
-	e.must(err)
-	e.system, e.staking, e.treasury, e.coinID = sys.ID, s.ID, treasury.ID, coin.ID
-	e.finish(tx)
-	for i := range nodes {
-		e.do(func(tx *overlay.Tx, o *shared) error {
-			nodeCap, err := RegisterCandidate(tx, o.staking, candidate(t, tx, i))
-			if err != nil {
-				return err
-			}
-			e.caps = append(e.caps, nodeCap.ID)
-			e.keep(tx, nodeCap.ID)
-			c, err := SplitCoin(tx, e.types.WALCoin(), o.coin, 1000*minStakeFrost)
-			if err != nil {
-				return err
-			}
-			staked, err := StakeWithPool(tx, o.staking, c, nodeCap.Node)
-			if err != nil {
-				return err
-			}
-			e.keep(tx, staked.ID)
-			return nil
-		})
-	}
-	return e
-}
-
-var clockTag = move.FrameworkType("clock", "Clock")
-
-// candidate is a node with a good proof.
-func candidate(t *testing.T, tx *overlay.Tx, i int) Candidate {
-	t.Helper()
-	key, err := bls.SecretKeyFromBytes([32]byte{31: byte(i + 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	public := key.PublicKey()
-	proof := key.Sign(walrus.ProofOfPossessionMessage(0, tx.Sender, public))
-	return Candidate{Name: fmt.Sprint("node-", i), NetworkAddress: "127.0.0.1:1", PublicKey: public[:], Proof: proof[:],
-		NetworkKey: make([]byte, networkKeySize), CommissionRate: 500,
-		Votes: move.VotingParams{StoragePrice: uint64(100 + i), WritePrice: uint64(20 + i), NodeCapacity: 1e12}}
-}
-
-// shared are the objects that most calls take.
-type shared struct {
-	system   *move.System
-	staking  *move.Staking
-	treasury *move.Treasury
-	clock    *move.Clock
-	coin     *move.Coin
-}
-
-func (e *economy) open(tx *overlay.Tx) *shared {
-	e.t.Helper()
-	o := new(shared)
-	var err error
-	o.system, err = overlay.BorrowMut[move.System](tx, e.system, e.types.System())
-	e.must(err)
-	o.staking, err = overlay.BorrowMut[move.Staking](tx, e.staking, e.types.Staking())
-	e.must(err)
-	o.treasury, err = overlay.BorrowMut[move.Treasury](tx, e.treasury, e.types.Treasury())
-	e.must(err)
-	o.clock, err = overlay.BorrowMut[move.Clock](tx, move.ClockID, clockTag)
-	e.must(err)
-	o.clock.TimestampMS = e.timeMS
-	o.coin, err = overlay.BorrowMut[move.Coin](tx, e.coinID, e.types.WALCoin())
-	e.must(err)
-	return o
-}
-
-// do runs a transaction that must succeed.
-func (e *economy) do(body func(tx *overlay.Tx, o *shared) error) *overlay.Result {
-	e.t.Helper()
-	tx := e.begin()
-	e.must(body(tx, e.open(tx)))
-	return e.finish(tx)
-}
-
-// try runs a transaction that must fail, and returns why.
-func (e *economy) try(body func(tx *overlay.Tx, o *shared) error) error {
-	e.t.Helper()
-	tx := e.begin()
-	return body(tx, e.open(tx))
-}
-
-func (e *economy) nodeCap(tx *overlay.Tx, i int) *move.NodeCap {
-	e.t.Helper()
-	c, err := overlay.BorrowMut[move.NodeCap](tx, e.caps[i], e.types.NodeCap())
-	e.must(err)
-	return c
-}
-
-func (e *economy) stakingInner(tx *overlay.Tx, o *shared) *move.StakingInner {
-	e.t.Helper()
-	inner, err := StakingInner(tx, o.staking)
-	e.must(err)
-	return inner
-}
-
-func votingEnds(tx *overlay.Tx, o *shared) error { return VotingEnd(tx, o.staking, o.clock) }
-
-func epochChanges(tx *overlay.Tx, o *shared) error {
-	return InitiateEpochChange(tx, o.staking, o.system, o.treasury, o.clock)
-}
-
-// advance changes to the next epoch and returns the events.
-func (e *economy) advance() (events []overlay.Event) {
-	e.t.Helper()
-	e.timeMS += testEpochMS
-	events = append(events, e.do(votingEnds).Events...)
-	events = append(events, e.do(epochChanges).Events...)
-	for i := range e.caps {
-		events = append(events, e.do(func(tx *overlay.Tx, o *shared) error {
-			return EpochSyncDone(tx, o.staking, e.nodeCap(tx, i), e.stakingInner(tx, o).Epoch, o.clock)
-		}).Events...)
-	}
-	return events
-}
-
-// state reads the two inner states.
-func (e *economy) state() (*move.SystemInner, *move.StakingInner) {
-	e.t.Helper()
-	tx := e.begin()
-	o := e.open(tx)
-	inner, err := SystemInner(tx, o.system)
-	e.must(err)
-	return inner, e.stakingInner(tx, o)
-}
-
-// held sums all WAL that is anywhere, and returns the supply beside it.
-func (e *economy) held() (sum, supply uint64) {
-	e.t.Helper()
-	for id, o := range e.objects {
-		read := func(v move.Layout) {
-			e.t.Helper()
-			if err := move.Unmarshal(o.Contents, v); err != nil {
-				e.t.Fatalf("object %s: %v", id, err)
-			}
-		}
-		switch name := o.Type.Name; {
-		case o.Type.Equal(e.types.WALCoin()):
-			var c move.Coin
-			read(&c)
-			sum += c.Balance
-		case name == "StakedWal":
-			var s move.StakedWAL
-			read(&s)
-			sum += s.Principal
-		case name == "StakingPool":
-			var p move.StakingPool
-			read(&p)
-			sum += p.RewardsPool + p.Commission
-		case name == "TreasuryCap":
-			var c move.TreasuryCap
-			read(&c)
-			supply = c.TotalSupply
-		case o.Owner.Address == e.system && name == "Field":
-			var inner move.SystemInner
-			read(&move.Field{Name: make([]byte, 8), Value: &inner})
-			for _, a := range inner.Accounting.Entries {
-				sum += a.Rewards
-			}
-		}
-	}
-	return sum, supply
-}
 
 func TestFirstCommittee(t *testing.T) {
 	e := newEconomy(t, 4, 10)
@@ -211,7 +21,7 @@ func TestFirstCommittee(t *testing.T) {
 	}
 	want := "EpochParametersSelected EpochChangeStart PricesUpdated ShardsReceived ShardsReceived EpochChangeDone ShardsReceived ShardsReceived"
 	if got := strings.Join(names, " "); got != want {
-		// A quorum is 7 of 10 shards, which the third node completes.
+		// A quorum is 7 of 10 shards, which the third node, of the first that came, completes.
 		t.Errorf("events: got %s, want %s", got, want)
 	}
 	system, staking := e.state()
@@ -220,7 +30,11 @@ func TestFirstCommittee(t *testing.T) {
 		if i > 0 && bytes.Compare(staking.Committee[i-1].Key[:], m.Key[:]) >= 0 {
 			t.Errorf("node %d is out of order", i)
 		}
-		if want := []int{3, 3, 2, 2}[i]; len(m.Value) != want || int(system.Committee.Members[i].Weight) != want {
+		want := 2
+		if set := e.activeSet(); m.Key == set.Nodes[0].Node || m.Key == set.Nodes[1].Node {
+			want = 3 // of equal stakes the first ones to come get more
+		}
+		if len(m.Value) != want || int(system.Committee.Members[i].Weight) != want {
 			t.Errorf("node %d has %d shards and weight %d, want %d", i, len(m.Value), system.Committee.Members[i].Weight, want)
 		}
 		dealt = append(dealt, m.Value...)
@@ -450,6 +264,14 @@ func stakingWith(amount uint64, change func(p *move.StakingPool)) func(r *refere
 	})
 }
 
+func make20() []uint64 {
+	stake := make([]uint64, 20)
+	for i := range stake {
+		stake[i] = 1
+	}
+	return stake
+}
+
 var stakingAborts = []abortCase{
 	{"superseded staking", stakingWrongVersion, staked(func(_ *economy, tx *overlay.Tx, o *shared) error {
 		o.staking.Version = 2
@@ -478,8 +300,17 @@ var stakingAborts = []abortCase{
 	{"member without shards", stakingZeroWeight, staked(func(e *economy, tx *overlay.Tx, o *shared) error {
 		inner := e.stakingInner(tx, o)
 		inner.Committee[0].Value = nil
+		return fixNext(tx, inner, inner.Committee)
+	})},
+	{"other number of shards", committeeAssignment, staked(func(e *economy, tx *overlay.Tx, o *shared) error {
+		inner := e.stakingInner(tx, o)
+		inner.Shards++
 		return selectCommittee(tx, inner)
 	})},
+	{"20 nodes for 9 shards", queueEmpty, func(*reference, *overlay.Tx) error {
+		_, err := dHondt(9, make20())
+		return err
+	}},
 	{"keys of other nodes", stakingNodeOrder, staked(func(e *economy, tx *overlay.Tx, o *shared) error {
 		inner := e.stakingInner(tx, o)
 		e.must(selectCommittee(tx, inner))
@@ -529,7 +360,7 @@ var stakingAborts = []abortCase{
 	{"network key too short", nodeNetworkKey, joining(func(c *Candidate) { c.NetworkKey = c.NetworkKey[1:] })},
 	{"stake with a leaver", poolNotActive, stakingWith(1e9, func(p *move.StakingPool) { p.State = move.PoolWithdrawing })},
 	{"stake nothing", poolZeroStake, stakingWith(0, func(*move.StakingPool) {})},
-	{"stake less than one WAL", stakedInvalidAmount, stakingWith(minStakeFrost-1, func(*move.StakingPool) {})},
+	{"stake less than one WAL", stakedThreshold, stakingWith(minStakeFrost-1, func(*move.StakingPool) {})},
 	{"stake with nobody", code{"dynamic_field", 1, "EFieldDoesNotExist"}, staked(func(e *economy, tx *overlay.Tx, o *shared) error {
 		c, err := SplitCoin(tx, e.types.WALCoin(), o.coin, 1e9)
 		e.must(err)

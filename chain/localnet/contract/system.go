@@ -39,10 +39,10 @@ func CreateSystem(tx *overlay.Tx, maxEpochsAhead uint32, packageID move.ID) (*mo
 
 // SystemInner returns the state of System, for reading and writing: system::inner and inner_mut.
 func SystemInner(tx *overlay.Tx, sys *move.System) (*move.SystemInner, error) {
-	if sys.Version != Version {
+	if sys.Version != version(tx) {
 		return nil, systemWrongVersion.in("inner")
 	}
-	return overlay.Field[move.SystemInner](tx, sys.ID, move.U64Key(Version), tx.Types.SystemInner().Tag())
+	return overlay.Field[move.SystemInner](tx, sys.ID, move.U64Key(sys.Version), tx.Types.SystemInner().Tag())
 }
 
 // newExtended makes an extended field and returns its ID: extended_field::new.
@@ -154,18 +154,7 @@ func RegisterBlob(tx *overlay.Tx, sys *move.System, storage *move.Storage, blob,
 	if err != nil {
 		return nil, err
 	}
-	fee, err := mul("system_state_inner", "write_price", inner.WritePrice, chain.Units(encoded))
-	if err != nil {
-		return nil, err
-	}
-	if fee, err = split(&payment.Balance, fee); err != nil {
-		return nil, err
-	}
-	entry, err := ringAt(&inner.Accounting, 0)
-	if err != nil {
-		return nil, err
-	}
-	return b, join(&entry.Rewards, fee)
+	return b, payWrite(inner, encoded, payment)
 }
 
 // CertifyBlob records that a quorum confirmed the blob: system::certify_blob.
@@ -196,7 +185,7 @@ func InvalidateBlobID(tx *overlay.Tx, sys *move.System, signature, bitmap, msg [
 	if err != nil {
 		return move.U256{}, err
 	}
-	blob, err := parseInvalidBlob(kind, body)
+	blob, err := parseBlobID(kind, body, invalidBlobID, "invalid_blob_id_message")
 	if err != nil {
 		return blob, err
 	}
@@ -247,35 +236,4 @@ func ExtendBlob(tx *overlay.Tx, sys *move.System, b *move.Blob, epochs uint32, p
 	}
 	b.Storage.EndEpoch += epochs
 	return emitCertified(tx, b, true)
-}
-
-// AddSubsidy spreads a coin over the rewards of the epochs ahead; what does
-// not divide goes to the current one: system::add_subsidy.
-func AddSubsidy(tx *overlay.Tx, sys *move.System, subsidy *move.Coin, epochsAhead uint32) error {
-	inner, err := SystemInner(tx, sys)
-	if err != nil {
-		return err
-	}
-	if epochsAhead == 0 || epochsAhead > inner.Accounting.Length {
-		return innerEpochsAhead.in("add_subsidy")
-	}
-	amount, err := intoBalance(tx, subsidy)
-	if err != nil {
-		return err
-	}
-	share := amount / uint64(epochsAhead)
-	for i := range epochsAhead {
-		part := share
-		if i == 0 {
-			part += amount % uint64(epochsAhead)
-		}
-		entry, err := ringAt(&inner.Accounting, i)
-		if err != nil {
-			return err
-		}
-		if err := join(&entry.Rewards, part); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// u128 is Move's u128, for the weights of rewards.
+// u128 is Move's u128, for the weights of rewards and for quotients of stake.
 type u128 struct{ high, low uint64 }
 
 // product returns a*b.
@@ -19,6 +19,9 @@ func (x u128) plus(y u128) u128 {
 	low, carry := bits.Add64(x.low, y.low, 0)
 	return u128{x.high + y.high + carry, low}
 }
+
+// less reports whether x < y.
+func (x u128) less(y u128) bool { return x.high < y.high || x.high == y.high && x.low < y.low }
 
 func (x u128) big() *big.Int {
 	n := new(big.Int).SetUint64(x.high)

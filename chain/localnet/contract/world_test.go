@@ -26,7 +26,8 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	return &world{t: t, objects: make(map[move.ID]*move.Object), timeMS: 1000,
-		types: &move.Packages{Walrus: move.Address{0: 0xaa}, WAL: move.Address{0: 0xbb}}}
+		types: &move.Packages{Walrus: move.Address{0: 0xaa}, WAL: move.Address{0: 0xbb}, Exchange: move.Address{0: 0xcc},
+			Subsidies: move.Address{0: 0xdd}, BuyersPackage: move.Address{0: 0xee}}}
 }
 
 // begin starts a transaction with a digest of its own.

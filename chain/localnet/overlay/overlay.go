@@ -43,6 +43,10 @@ type Tx struct {
 	Sender move.Address
 	TimeMS uint64 // of the ledger's clock
 	Types  *move.Packages
+	// PackageVersion is that of the Walrus package that is called; 0 means the one that the rules are of.
+	PackageVersion uint64
+	// FixedCommittee says that the ledger's nodes cannot move shards, so that the committee stays what it is.
+	FixedCommittee bool
 
 	source  Source
 	entries map[move.ID]*entry
@@ -69,6 +73,7 @@ type entry struct {
 	owner   move.Owner // when placed
 	mutable bool       // borrowed as &mut or taken, so written even if it is the same
 	field   bool       // a dynamic field, whose ID derives from its parent
+	frozen  bool       // an input that the transaction may only read
 }
 
 // Event is an event that a contract emitted.

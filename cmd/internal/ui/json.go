@@ -24,6 +24,9 @@ func (u *UI) emit(s stream, kind string, v any) {
 	}
 }
 
+// Line returns what Emit writes.
+func Line(kind string, v any) ([]byte, error) { return typed(kind, v) }
+
 // typed returns the line for v with its type.
 func typed(kind string, v any) ([]byte, error) {
 	if v == nil {

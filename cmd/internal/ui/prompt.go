@@ -74,6 +74,9 @@ func (u *UI) Confirm(ctx context.Context, question string) (yes bool, err error)
 	}
 }
 
+// IsTerminal reports whether a file is a terminal, at which somebody may sit.
+func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
 // ask opens the terminal for f and keeps everything else off it.
 func (u *UI) ask(f func(tty *os.File) (string, error)) (string, error) {
 	tty, err := os.OpenFile(u.cfg.TTY, os.O_RDWR, 0)

@@ -87,9 +87,9 @@ func (p *terminal) seen() string {
 // expect waits until s was written.
 func (p *terminal) expect(s string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(p.seen(), s); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.seen(), s); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("waited 10 s for %q, saw %q", s, p.seen())
+			p.t.Fatalf("waited a minute for %q, saw %q", s, p.seen())
 		}
 	}
 }
@@ -108,7 +108,7 @@ func (p *terminal) echoes() bool {
 func (p *terminal) answer(prompt, line string) {
 	p.t.Helper()
 	p.expect(prompt)
-	for deadline := time.Now().Add(10 * time.Second); p.echoes(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); p.echoes(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.t.Fatal("the echo stays on")
 		}

@@ -65,6 +65,14 @@ func hidden(r rune) bool {
 	return r != ' ' && !unicode.IsGraphic(r)
 }
 
+// Plural returns n and what there are so many of: "1 file", "2 files".
+func Plural[N int | int64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatInt(int64(n), 10) + " " + many
+}
+
 // Size returns n bytes in words of at most three digits, as in "1.3 GiB".
 func Size(n int64) string {
 	if n < 0 {

@@ -128,6 +128,24 @@ func (u *UI) Print(format string, args ...any) error {
 	return err
 }
 
+// Redraw shows text in place of what is on the screen; elsewhere than on a
+// terminal it comes below what came before, after an empty line.
+func (u *UI) Redraw(text string) error {
+	if !u.out.terminal {
+		return u.Print("%s\n", text)
+	}
+	clear := strings.ReplaceAll(text, "\n", eraseEnd+"\n")
+	_, err := u.write(u.out, []byte(home+clear+eraseEnd+"\n"+eraseBelow))
+	return err
+}
+
+// Where the cursor goes and what it takes away, by ECMA-48.
+const (
+	home       = "\x1b[H"
+	eraseEnd   = "\x1b[K"
+	eraseBelow = "\x1b[J"
+)
+
 // Note writes one line to stderr that a person should see but need not act on.
 // Quiet silences it.
 func (u *UI) Note(format string, args ...any) {
