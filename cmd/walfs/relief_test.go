@@ -91,6 +91,7 @@ func runDrive(t *testing.T, dir string, o initOptions) *drive {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.run(ctx, func(err error) { t.Error(err) }) }()
+	synctest.Wait() // what is looked at first has been
 	t.Cleanup(func() {
 		stop()
 		if err := errors.Join(<-done, d.Close()); err != nil {
@@ -100,7 +101,7 @@ func runDrive(t *testing.T, dir string, o initOptions) *drive {
 	return d
 }
 
-// stage writes a file of the root, without a mount.
+// stage writes a file of the root, without a mount. The committer is not told.
 func (d *drive) stage(t *testing.T, name string, size int) index.Ino {
 	t.Helper()
 	attr, err := d.index.Create(t.Context(), index.CreateRequest{Parent: index.Root, Name: []byte(name), Mode: unix.S_IFREG | 0o600})
@@ -118,7 +119,6 @@ func (d *drive) stage(t *testing.T, name string, size int) index.Ino {
 	if err = errors.Join(err, d.index.Queue(t.Context(), attr.Ino, f.State())); err != nil {
 		t.Fatal(err)
 	}
-	d.committer.Wake()
 	return attr.Ino
 }
 
@@ -166,6 +166,7 @@ func TestNodeStartRetries(t *testing.T) {
 			}
 		}
 		ino := d.stage(t, "file", 100_000)
+		d.committer.Wake()
 		d.wantRetried(t, ino, regexp.MustCompile("storing needs 5"), func() {
 			for _, node := range []nodeArgs{stopped, other} {
 				if _, err := d.answerNodeStart(t.Context(), node, nil); err != nil {
@@ -187,6 +188,7 @@ func TestRoomRetries(t *testing.T) {
 		if err := os.WriteFile(ballast, make([]byte, 64<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
 			t.Fatalf("the disk is not full: %v", err)
 		}
+		d.committer.Wake()
 		d.wantRetried(t, ino, regexp.MustCompile("no space left on device|disk is full"), func() {
 			if err := os.Remove(ballast); err != nil {
 				t.Fatal(err)

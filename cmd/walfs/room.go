@@ -56,14 +56,14 @@ func (r *room) hooks() drivefs.Room {
 // the longer the less is left.
 func (r *room) take(n int64) error {
 	r.mu.Lock()
-	age, fits := time.Since(r.at), n <= r.spareNow()
+	age, fits, watched := time.Since(r.at), n <= r.spareNow(), r.watching()
 	var wait time.Duration
 	if fits {
 		r.count(n)
 		wait = r.slow(n)
 	}
 	r.mu.Unlock()
-	if age > roomStale {
+	if age > roomStale || !watched {
 		r.wake()
 	}
 	if fits {
@@ -202,8 +202,12 @@ func (r *room) relieve() (err error) {
 func (r *room) draining() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.busy
+	return r.watching()
 }
+
+// watching reports whether run looks again by itself: something waits to be drained, or was
+// staged after the last look. The caller holds mu.
+func (r *room) watching() bool { return r.busy || r.taken > 0 }
 
 // backlog is what has to be drained and what can be given up for it, in bytes.
 type backlog struct {
@@ -247,6 +251,9 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	defer r.mu.Unlock()
 	r.at, r.spare, r.staged = time.Now(), spare, b.staged
 	r.taken -= before // the look saw those bytes, but for the lag
+	if b.busy && !r.watching() {
+		r.wake() // run may have gone to sleep, and is not who looks here
+	}
 	if r.busy = b.busy; r.busy {
 		r.taken += min(before, stagingLag)
 	} else {
