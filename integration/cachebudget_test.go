@@ -129,6 +129,9 @@ func random(n int, seed uint64) []byte {
 	return b
 }
 
+// sourceSlivers is how many slivers the content of a blob is read from at n = 100.
+const sourceSlivers = 34
+
 // TestRestartKeepsCache reads a file again after the daemon ended, cleanly and
 // by kill -9: no node is asked.
 func TestRestartKeepsCache(t *testing.T) {
@@ -138,6 +141,7 @@ func TestRestartKeepsCache(t *testing.T) {
 	want := random(3<<20, 1)
 	must(t, os.WriteFile(d.path("f"), want, 0o644))
 	d.sync()
+	d.untilStored() // healing reads from nodes too
 	d.umount()
 	d.forgetLocal()
 	d.mount()
@@ -152,7 +156,10 @@ func TestRestartKeepsCache(t *testing.T) {
 		t.Fatal("the nodes were not asked although nothing was here")
 	}
 	// The bytes are with the reader before they are on the disk.
-	waitFor(t, "slivers on the disk", func() bool { return d.status().CacheBytes > 3<<20 })
+	waitFor(t, "all source slivers to be on the disk", func() bool {
+		list, err := filepath.Glob(filepath.Join(d.home, "cache", "??", "*-0-*"))
+		return err == nil && len(list) >= sourceSlivers
+	})
 	for _, end := range []func(){d.umount, d.kill} {
 		end()
 		d.mount()
@@ -216,6 +223,7 @@ func cutCopies(t *testing.T, bin string) (wrong string, reads int64) {
 		}
 		wrong += fmt.Sprintf("%s is not what was written, %v; ", filepath.Base(path), err)
 	}
+	d.untilStored() // healing reads from nodes too
 	before := d.sliverReads()
 	for i := 1; i < files; i++ {
 		same(name("synced", i), 100+uint64(i))

@@ -108,6 +108,7 @@ func newWriters(t *testing.T, d *drive) *writers {
 		must(t, os.MkdirAll(dir, 0o755))
 		writeRandom(t, filepath.Join(dir, fmt.Sprintf("f%d", i)), int64(100+i*i), uint64(i))
 	}
+	t.Cleanup(func() { w.stopping.Store(true) }) // of a test that failed
 	return w
 }
 

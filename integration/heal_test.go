@@ -77,6 +77,7 @@ func TestNodeComesBack(t *testing.T) {
 	}
 	d.mount()
 	n := d.untilHealed("node-05")
+	d.untilStored() // node-08 and node-09 may have been late
 	t.Logf("node-05: %d blobs, %.2f bytes read for each rebuilt", n.HealedBlobs, float64(n.HealRead)/float64(n.HealedBytes))
 
 	// 34 of 100 shards decode a blob, so that of these four nodes none can be missed.
