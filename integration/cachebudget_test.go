@@ -71,6 +71,7 @@ func TestCacheBudget(t *testing.T) {
 	d.sync()
 	slivers, staged := filepath.Join(d.home, "cache"), filepath.Join(d.home, "staging", "files")
 	var stop atomic.Bool
+	defer stop.Store(true)
 	var group sync.WaitGroup
 	most := int64(0)
 	group.Go(func() {
@@ -141,10 +142,10 @@ func TestRestartKeepsCache(t *testing.T) {
 	want := random(3<<20, 1)
 	must(t, os.WriteFile(d.path("f"), want, 0o644))
 	d.sync()
-	d.untilStored() // healing reads from nodes too
 	d.umount()
 	d.forgetLocal()
 	d.mount()
+	d.untilStored() // healing reads from nodes too
 	same := func() {
 		t.Helper()
 		if b, err := os.ReadFile(d.path("f")); err != nil || !bytes.Equal(b, want) {

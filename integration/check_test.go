@@ -18,6 +18,7 @@ func TestCheckStoresAnew(t *testing.T) {
 	writeRandom(t, d.path("big"), 5<<20, 1)
 	writeRandom(t, d.path("small"), 20<<10, 2)
 	d.sync()
+	waitFor(t, "no note of what nodes have not got yet", func() bool { return !strings.Contains(d.mustRun("check"), "note") })
 	want := readTree(t, d.mnt)
 	if out := d.mustRun("check", "--read-data"); !strings.HasPrefix(out, "all is well; 5.0 MiB") {
 		t.Errorf("a sound drive: %s", out)
