@@ -45,6 +45,7 @@ func fullDiskDelete(t *testing.T, disk, nodes string, options []string) {
 	for _, kind := range []string{"staged", "certified", "away"} {
 		open, err := os.OpenFile(d.path(kind, "open"), os.O_RDWR, 0)
 		must(t, err)
+		defer open.Close() // if the test fails: it would keep the disk in use
 		for _, step := range []struct {
 			name string
 			do   func(path string) error

@@ -177,6 +177,7 @@ func TestFullDiskPassed(t *testing.T) {
 	}
 	f, err := os.Create(d.path("file"))
 	must(t, err)
+	defer f.Close() // if the test fails: it would keep the disk in use
 	var s struct {
 		Passthrough struct {
 			Lent int `json:"writable"`
