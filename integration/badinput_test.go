@@ -172,7 +172,7 @@ func TestSIGTERM(t *testing.T) {
 		if mounted(d.mnt) {
 			t.Fatal("the mount is still there after SIGTERM")
 		}
-		w.checkRound("SIGTERM", false)
+		w.checkRound("SIGTERM", true)
 	}
 	w.checkEnd()
 }
