@@ -133,6 +133,18 @@ func random(n int, seed uint64) []byte {
 // sourceSlivers is how many slivers the content of a blob is read from at n = 100.
 const sourceSlivers = 34
 
+// untilCached waits until the cache has the slivers that a blob was read from, and lists
+// them. The bytes are with the reader before they are on the disk.
+func (d *drive) untilCached() (list []string) {
+	d.t.Helper()
+	waitFor(d.t, "all source slivers to be on the disk", func() bool {
+		var err error
+		list, err = filepath.Glob(filepath.Join(d.home, "cache", "??", "*-0-*"))
+		return err == nil && len(list) >= sourceSlivers
+	})
+	return list
+}
+
 // TestRestartKeepsCache reads a file again after the daemon ended, cleanly and
 // by kill -9: no node is asked.
 func TestRestartKeepsCache(t *testing.T) {
@@ -156,11 +168,7 @@ func TestRestartKeepsCache(t *testing.T) {
 	if d.sliverReads() == 0 {
 		t.Fatal("the nodes were not asked although nothing was here")
 	}
-	// The bytes are with the reader before they are on the disk.
-	waitFor(t, "all source slivers to be on the disk", func() bool {
-		list, err := filepath.Glob(filepath.Join(d.home, "cache", "??", "*-0-*"))
-		return err == nil && len(list) >= sourceSlivers
-	})
+	d.untilCached()
 	for _, end := range []func(){d.umount, d.kill} {
 		end()
 		d.mount()

@@ -21,9 +21,9 @@ func TestFullDiskDelete(t *testing.T) {
 }
 
 func fullDiskDelete(t *testing.T, disk, nodes string, options []string) {
+	mnt := t.TempDir() // before the drive, which goes first then
 	d := newDriveIn(t, disk)
-	d.home = filepath.Join(disk, fmt.Sprint("home", len(options)))
-	d.mnt = t.TempDir()
+	d.home, d.mnt = filepath.Join(disk, fmt.Sprint("home", len(options))), mnt
 	d.mustRun("init", "--nodes", "4", "--shards", "7", "--node-dir", filepath.Join(nodes, fmt.Sprint(len(options))))
 	d.mount(options...)
 	const size = 300_000
