@@ -58,10 +58,13 @@ func (d *drive) emptyWallet() storage {
 	d.umount()
 	net, err := embedded.Open(d.t.Context(), embedded.Config{Dir: filepath.Join(d.home, "network")})
 	must(d.t, err)
-	payer := ownerOf(d.t, d.home, net).(interface {
+	owner := ownerOf(d.t, d.home, net)
+	balance, err := owner.Balance(d.t.Context()) // the drive may have paid since its status
+	must(d.t, err)
+	payer := owner.(interface {
 		SendWAL(ctx context.Context, tx chain.TxID, to chain.Address, frost uint64) (*sui.Result, error)
 	})
-	_, err = payer.SendWAL(d.t.Context(), chain.TxID{0xee, 1}, chain.Address{0xff}, rich.Balance)
+	_, err = payer.SendWAL(d.t.Context(), chain.TxID{0xee, 1}, chain.Address{0xff}, balance.WALFrost)
 	must(d.t, errors.Join(err, net.Close()))
 	d.mount()
 	return rich
