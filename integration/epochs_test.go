@@ -52,8 +52,12 @@ func ownerOf(t *testing.T, home string, net *embedded.Network) chain.Ledger {
 }
 
 // emptyWallet gives all that the wallet of a mounted drive has away, and returns how it stood before.
+// The kernel tells late of what was closed, and a file can be stored once more for that: it is paid before.
 func (d *drive) emptyWallet() storage {
 	d.t.Helper()
+	d.umount()
+	d.mount()
+	d.sync()
 	rich := d.storage()
 	d.umount()
 	net, err := embedded.Open(d.t.Context(), embedded.Config{Dir: filepath.Join(d.home, "network")})
