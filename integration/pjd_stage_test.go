@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -79,7 +80,35 @@ func (s *stage) prepare() error {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return err
 	}
-	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	return s.leaveOthers()
+}
+
+// leaveOthers takes the drives and disks of other tests out of the thread's view. What is
+// mounted there too cannot end before this stage does.
+func (s *stage) leaveOthers() error {
+	table, err := os.ReadFile("/proc/thread-self/mounts")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line)
+		if len(f) < 3 {
+			continue
+		}
+		at := strings.ReplaceAll(f[1], `\040`, " ")
+		others := strings.HasPrefix(f[2], "fuse.") || strings.HasPrefix(at, os.TempDir()+"/")
+		if !others || strings.HasPrefix(s.dir+"/", strings.TrimSuffix(at, "/")+"/") {
+			continue
+		}
+		err := unix.Unmount(at, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // it went with one above it
+			return fmt.Errorf("leave %s: %w", at, err)
+		}
+	}
+	return nil
 }
 
 // goOut gives up the thread's working directory and mounts, among which is one

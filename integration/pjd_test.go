@@ -69,6 +69,32 @@ func TestPJD(t *testing.T) {
 	d.checkLeft()
 }
 
+// TestStageLetsGo mounts a disk before a stage is made: the stage does not hold it.
+func TestStageLetsGo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root's stages have mounts of their own")
+	}
+	dir := t.TempDir()
+	disk, own := filepath.Join(dir, "disk"), filepath.Join(dir, "own")
+	for _, at := range []string{disk, own} {
+		must(t, os.Mkdir(at, 0o755))
+		must(t, unix.Mount("tmpfs", at, "tmpfs", 0, "size=1m"))
+		t.Cleanup(func() { unmount(t, at) })
+	}
+	s := newStage(t, own, true)
+	defer s.close()
+	var table []byte
+	var err error
+	must(t, s.do(func() { table, err = os.ReadFile("/proc/thread-self/mounts") }))
+	must(t, err)
+	if strings.Contains(string(table), " "+disk+" ") {
+		t.Error("the stage holds the disk of another test")
+	}
+	if !strings.Contains(string(table), " "+own+" ") {
+		t.Error("the stage has lost its own disk")
+	}
+}
+
 // checkLeft compares what the scripts left behind after a mount with nothing local, and after a restore.
 func (d *drive) checkLeft() {
 	d.t.Helper()
