@@ -26,8 +26,8 @@ func TestSyncTakesMappedPages(t *testing.T) {
 	must(t, unix.Munmap(mapped))
 	d.mount()
 	got, err := os.ReadFile(d.path("file"))
-	if err != nil || !bytes.Equal(got[5000:5006], []byte("stored")) {
-		t.Errorf("%q, %v", got[5000:5006], err)
+	if want := append(make([]byte, 5000), "stored"...); err != nil || !bytes.HasPrefix(got, want) {
+		t.Errorf("%d bytes, without what was stored, %v", len(got), err)
 	}
 	d.umount()
 }

@@ -37,7 +37,7 @@ func runProcesses(t *testing.T, dir string) string {
 	t.Helper()
 	path, err := filepath.Abs(processesScript)
 	must(t, err)
-	cmd := exec.Command("timeout", "60", "python3", path)
+	cmd := exec.Command("timeout", "600", "python3", path)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
