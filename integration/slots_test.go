@@ -109,14 +109,27 @@ type slot struct {
 
 func openNodeFile(t *testing.T, path string) *nodeFile {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	f, err := readNodeFile(path)
 	must(t, err)
-	if string(b[:8]) != "WALNODE1" {
-		t.Fatalf("%s: not a node file", path)
+	f.t = t
+	return f
+}
+
+// readNodeFile reads a file that a node may just be making.
+func readNodeFile(path string) (*nodeFile, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
 	}
-	f := &nodeFile{t: t, path: path, bytes: b}
+	if len(b) < 80 || string(b[:8]) != "WALNODE1" {
+		return nil, fmt.Errorf("%s: not a node file", path)
+	}
+	f := &nodeFile{path: path, bytes: b}
 	u32 := func(off int) int { return int(binary.LittleEndian.Uint32(b[off:])) }
 	n, symbol, count, meta := u32(12), u32(56), u32(60), u32(64)
+	if len(b) < 80+4*count {
+		return nil, fmt.Errorf("%s ends in its head", path)
+	}
 	faulty := (n - 1) / 3
 	off := (80 + 4*count + meta + 4095) / 4096 * 4096
 	for i := range count {
@@ -129,7 +142,7 @@ func openNodeFile(t *testing.T, path string) *nodeFile {
 		f.slots = append(f.slots, slot{off: off, size: size, axis: axis, name: fmt.Sprintf("%s/%d", kind, index)})
 		off = (off + size + 8 + 63) / 64 * 64
 	}
-	return f
+	return f, nil
 }
 
 func (f *nodeFile) blobID() string {
@@ -194,7 +207,11 @@ func TestNodeFileFormat(t *testing.T) {
 	d.mount()
 	writeRandom(t, d.path("file"), 1<<20, 5)
 	d.sync()
-	d.untilStored()
+	folders := make([]string, 10)
+	for i := range folders {
+		folders[i] = filepath.Join(d.home, "network", "nodes", fmt.Sprintf("node-%02d", i))
+	}
+	untilFilled(t, folders, blobsIn(t, folders))
 	d.umount()
 	files := d.nodeFiles(0)
 	if len(files) == 0 {
@@ -224,6 +241,61 @@ func (f *nodeFile) checkSlot(s slot) error {
 	sum := crc32.Checksum(f.bytes[s.off:s.off+s.size], crc32.MakeTable(crc32.Castagnoli))
 	if got := binary.LittleEndian.Uint32(tail[4:]); got != sum {
 		return fmt.Errorf("checksum is %08x, want %08x", got, sum)
+	}
+	return nil
+}
+
+// blobsIn returns the blobs, as their files are named, of which some of the nodes' folders have something.
+func blobsIn(t *testing.T, folders []string) map[string]bool {
+	t.Helper()
+	blobs := map[string]bool{}
+	for _, folder := range folders {
+		files, err := filepath.Glob(filepath.Join(folder, "blobs", "*", "*"))
+		must(t, err)
+		for _, file := range files {
+			if name := filepath.Base(file); len(name) == hex.EncodedLen(32) {
+				blobs[name] = true
+			}
+		}
+	}
+	return blobs
+}
+
+// untilFilled waits until each of the nodes' folders has all slots of the blobs: a sync waits for a quorum of nodes.
+func untilFilled(t *testing.T, folders []string, blobs map[string]bool) {
+	t.Helper()
+	var lacks error
+	defer func() {
+		if lacks != nil {
+			t.Log(lacks)
+		}
+	}()
+	waitFor(t, "all slots to be filled", func() bool {
+		lacks = checkFilled(folders, blobs)
+		return lacks == nil
+	})
+}
+
+func checkFilled(folders []string, blobs map[string]bool) error {
+	for _, folder := range folders {
+		for blob := range blobs {
+			files, err := filepath.Glob(filepath.Join(folder, "blobs", "*", blob))
+			if err != nil {
+				return err
+			}
+			if len(files) != 1 {
+				return fmt.Errorf("%s has %d files of %s", folder, len(files), blob)
+			}
+			f, err := readNodeFile(files[0])
+			if err != nil {
+				return err
+			}
+			for i, s := range f.slots {
+				if err := f.checkSlot(s); err != nil {
+					return fmt.Errorf("%s slot %d: %w", f.path, i, err)
+				}
+			}
+		}
 	}
 	return nil
 }

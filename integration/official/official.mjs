@@ -10,6 +10,7 @@ import { WalrusClient, WalrusFile } from '@mysten/walrus';
 import { json, run, serve } from './walfs.mjs';
 
 const NODES = 13, SHARDS = 100;
+const PATIENCE = 290_000; // ms for a request to a node, all of which share one busy machine; fetch itself gives up after 300 s
 const dir = mkdtempSync(join(tmpdir(), 'walfs-official-'));
 process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
 
@@ -36,6 +37,7 @@ function clients(net, format) {
   const walrus = new WalrusClient({
     suiClient, storageNodeUrlScheme: 'http',
     packageConfig: { systemObjectId: net.system_object, stakingPoolId: net.staking_object },
+    storageNodeClientOptions: { timeout: PATIENCE },
   });
   return { suiClient, walrus };
 }

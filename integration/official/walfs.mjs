@@ -26,7 +26,7 @@ export async function serve(args) {
   const ended = once(child, 'exit');
   const lines = createInterface({ input: child.stdout });
   const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
+  process.prependOnceListener('exit', kill); // before its folder is removed
   const first = await Promise.race([once(lines, 'line'), ended.then(([code]) => { throw new Error(`walfs localnet serve ended with ${code}`); })]);
   const net = JSON.parse(first[0]);
   net.stop = async () => {
