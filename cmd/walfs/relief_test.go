@@ -178,12 +178,31 @@ func TestNodeStartRetries(t *testing.T) {
 }
 
 // TestRoomRetries fills the disk of the state folder: storing goes on when there is
-// room again, not when the next try was planned.
+// room again, not when the next try was planned, and if only a name waits.
 func TestRoomRetries(t *testing.T) {
+	for name, waits := range map[string]func(t *testing.T, d *drive) index.Ino{
+		"file":   func(t *testing.T, d *drive) index.Ino { return d.stage(t, "file", 4<<20) },
+		"folder": func(t *testing.T, d *drive) index.Ino { return d.folder(t, "folder") },
+	} {
+		t.Run(name, func(t *testing.T) { testRoomRetries(t, waits) })
+	}
+}
+
+// folder makes a folder in the root, without a mount. The committer is not told.
+func (d *drive) folder(t *testing.T, name string) index.Ino {
+	t.Helper()
+	attr, err := d.index.Create(t.Context(), index.CreateRequest{Parent: index.Root, Name: []byte(name), Mode: unix.S_IFDIR | 0o700})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return attr.Ino
+}
+
+func testRoomRetries(t *testing.T, waits func(t *testing.T, d *drive) index.Ino) {
 	dir, nodes := tmpDisk(t, "64m"), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		d := runDrive(t, filepath.Join(dir, "home"), initOptions{nodes: 4, shards: 7, nodeDirs: []string{nodes}})
-		ino := d.stage(t, "file", 4<<20)
+		ino := waits(t, d)
 		ballast := filepath.Join(dir, "ballast")
 		if err := os.WriteFile(ballast, make([]byte, 64<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
 			t.Fatalf("the disk is not full: %v", err)
@@ -194,5 +213,39 @@ func TestRoomRetries(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	})
+}
+
+// TestRoomWatches looks whether the disks are watched: while nothing happens they are not, and
+// when something comes to wait they are, also when it comes right after a look, and without a mount.
+func TestRoomWatches(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := runDrive(t, dir, initOptions{nodes: 4, shards: 7})
+		watched := func() bool { return d.room.draining(-1) }
+		time.Sleep(time.Hour) // what init made is stored
+		for _, tt := range []struct {
+			what  string
+			comes func()
+		}{
+			{"a name", func() { d.folder(t, "folder") }},
+			{"a file", func() { d.stage(t, "file", 1000) }},
+			{"an empty file, by a mount", func() { must(t, d.room.take(0)); d.stage(t, "empty", 0) }},
+		} {
+			if watched() {
+				t.Errorf("before %s: the disks of an idle drive are watched", tt.what)
+			}
+			must(t, d.room.refresh(t.Context(), 0))
+			tt.comes()
+			time.Sleep(2 * roomWatch)
+			if !watched() {
+				t.Errorf("%s waits, and nobody watches the disks", tt.what)
+			}
+			must(t, d.committer.Drain(t.Context(), nil))
+			time.Sleep(2 * roomWatch)
+		}
+		if watched() {
+			t.Error("the disks are watched on and on")
+		}
 	})
 }

@@ -6,9 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/walfs/walfs/blobstore/walrus"
 	drivefs "github.com/walfs/walfs/fs"
-	"github.com/walfs/walfs/index"
 )
 
 // How old the numbers may be.
@@ -30,10 +28,11 @@ type room struct {
 
 	mu      sync.Mutex // guards the fields below
 	at      time.Time  // of the last look
+	looks   int        // that were begun
 	taken   int64      // bytes staged since
 	staged  int64      // bytes that waited to be drained at the last look
 	written int64      // bytes staged since nothing waited to be drained
-	begun   bool       // written counts
+	counted bool       // written counts
 	busy    bool       // at the last look something waited to be drained
 	space   drivefs.Space
 	spare   int64 // bytes that may still be staged, by the last look
@@ -162,22 +161,24 @@ func (r *room) wake() {
 	}
 }
 
-// run looks again when somebody asks who has old numbers, and while something is drained,
-// and makes room where it is short. When there is room again on a disk that was full, what
-// failed for it is tried again. It sleeps when nothing happens.
+// run looks again when somebody asks who has old numbers, when the index changes, and while
+// something is drained, and makes room where it is short. When there is room again on a disk that
+// was full, what failed for it is tried again. It sleeps when nothing happens.
 func (r *room) run(ctx context.Context) error {
 	told := ""
 	for {
+		changed, looks := r.d.index.NextChange(), r.begun()
 		err := errors.Join(r.refresh(ctx, roomStale), r.relieve())
 		if err != nil && ctx.Err() == nil && err.Error() != told {
 			told = err.Error()
 			r.d.log.Warn("cannot tell how much room there is", "err", err)
 		}
 		var tick <-chan time.Time
-		if err != nil || r.draining() {
-			tick = time.After(roomWatch)
+		if err != nil || r.draining(looks) {
+			tick, changed = time.After(roomWatch), nil
 		}
 		select {
+		case <-changed:
 		case <-r.kick:
 		case <-tick:
 		case <-ctx.Done():
@@ -199,10 +200,19 @@ func (r *room) relieve() (err error) {
 	return err
 }
 
-func (r *room) draining() bool {
+// begun returns how many looks were begun.
+func (r *room) begun() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.watching()
+	return r.looks
+}
+
+// draining reports whether run has to look again by itself: something waits, or no look was begun
+// since there were so many, because the last one was new enough, and may not have seen what woke run.
+func (r *room) draining(looks int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.watching() || r.looks == looks
 }
 
 // watching reports whether run looks again by itself: something waits to be drained, or was
@@ -211,7 +221,8 @@ func (r *room) watching() bool { return r.busy || r.taken > 0 }
 
 // backlog is what has to be drained and what can be given up for it, in bytes.
 type backlog struct {
-	busy     bool  // something waits to be drained
+	busy     bool  // something waits to be stored
+	drains   bool  // that is not only names
 	staged   int64 // not known to be on the nodes
 	segments int64 // packed and not certified
 	copies   int64 // clean copies, as far as they are sure to be clean
@@ -227,8 +238,11 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	r.mu.Lock()
 	fresh := time.Since(r.at) < age
 	before, written := r.taken, r.written
-	if !r.begun {
+	if !r.counted {
 		written = 1 << 62 // before this process: unknown
+	}
+	if !fresh {
+		r.looks++
 	}
 	r.mu.Unlock()
 	if fresh {
@@ -254,10 +268,10 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	if b.busy && !r.watching() {
 		r.wake() // run may have gone to sleep, and is not who looks here
 	}
-	if r.busy = b.busy; r.busy {
+	if r.busy = b.busy; b.drains {
 		r.taken += min(before, stagingLag)
 	} else {
-		r.written, r.begun = r.taken, true
+		r.written, r.counted = r.taken, true
 	}
 	free := max(0, spare)
 	r.space = drivefs.Space{Total: free + b.stored + b.staged + b.ignored, Free: free}
@@ -275,26 +289,27 @@ func (r *room) backlog(ctx context.Context, written int64) (b backlog, err error
 	}
 	copies := r.d.index.CopiesSum().Bytes
 	waiting := r.d.copies.Load().Waiting() // certified, and not counted as copies yet
-	open, err := r.d.index.Segments(ctx, index.SegmentFilter{Below: walrus.Certified})
+	pending, err := r.d.index.Pending(ctx)
 	if err != nil {
 		return b, err
 	}
-	b.segments, b.cache, b.stored = int64(len(open)), r.d.cache.Used(), usage.Storing+usage.Certified
-	b.busy = b.segments > 0 || usage.Dirty+usage.Staged+usage.Storing > 0
-	if !b.busy {
+	b.segments, b.cache, b.stored = int64(pending.Segments), r.d.cache.Used(), usage.Storing+usage.Certified
+	b.drains = b.segments > 0 || usage.Dirty+usage.Staged+usage.Storing > 0
+	if !b.drains {
 		// A file that is being written for the first time has no size in the index yet.
 		dirty, err := r.d.index.DirtyFiles(ctx)
 		if err != nil {
 			return b, err
 		}
-		b.busy = dirty > usage.IgnoredFiles
+		b.drains = dirty > usage.IgnoredFiles
 	}
+	b.busy = b.drains || pending.Names
 	if usage.IgnoredFiles > 0 {
 		if b.ignored, err = r.ignored(ctx); err != nil {
 			return b, err
 		}
 	}
-	if b.busy {
+	if b.drains {
 		b.staged = max(0, r.d.staging.Bytes()-copies-waiting-b.ignored)
 	}
 	changed := max(0, min(usage.Dirty+usage.Staged, written)-b.staged)
