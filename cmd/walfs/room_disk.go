@@ -112,6 +112,12 @@ func (k *disk) spare(b backlog) (left, short int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	left, short = k.spareOf(free, total, b)
+	return left, short, nil
+}
+
+// spareOf is spare for a disk of total bytes of which free are free.
+func (k *disk) spareOf(free, total int64, b backlog) (left, short int64) {
 	need := int64(k.share*float64(b.staged)) + reserveOf(total)
 	cost := k.share // of one byte more
 	var evictable int64
@@ -128,7 +134,7 @@ func (k *disk) spare(b backlog) (left, short int64, err error) {
 	} else {
 		left = 1 << 62
 	}
-	return left, min(evictable, max(0, need-free, k.floor-free)), nil
+	return left, min(evictable, max(0, need-free, k.floor-free))
 }
 
 // reserveOf returns what is left free on a disk of total bytes.

@@ -17,14 +17,9 @@ import (
 // TestSpare compares what a disk may take with the rule of the design: 4.5 bytes for each
 // staged one, the outbox, small segments, a reserve; what can be evicted counts as free.
 func TestSpare(t *testing.T) {
-	dir := t.TempDir()
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		t.Fatal(err)
-	}
-	free := int64(st.Bavail) * st.Bsize
-	reserve := min(int64(maxReserve), int64(st.Blocks)*st.Bsize/20)
-	all := disk{path: dir, share: sliverShare, home: true, cache: true}
+	const free, total = 100 << 30, 200 << 30
+	const reserve = maxReserve
+	all := disk{share: sliverShare, home: true, cache: true}
 	tests := map[string]struct {
 		disk  disk
 		b     backlog
@@ -36,19 +31,14 @@ func TestSpare(t *testing.T) {
 		"outbox has a window": {all, backlog{staged: 1 << 30}, free - reserve - 4.5*(1<<30) - outboxWindow, 5.5},
 		"segments":            {all, backlog{segments: 8}, free - reserve - 8*smallSegment, 5.5},
 		"evictable":           {all, backlog{copies: 1 << 20, cache: 2 << 20}, free - reserve + 3<<20, 5.5},
-		"nodes elsewhere":     {disk{path: dir, home: true}, backlog{staged: 1 << 20, cache: 1 << 20}, free - reserve - 1<<20, 1},
-		"a third of nodes":    {disk{path: dir, share: 1.5}, backlog{staged: 2 << 20, copies: 1 << 20}, free - reserve - 3<<20, 1.5},
+		"nodes elsewhere":     {disk{home: true}, backlog{staged: 1 << 20, cache: 1 << 20}, free - reserve - 1<<20, 1},
+		"a third of nodes":    {disk{share: 1.5}, backlog{staged: 2 << 20, copies: 1 << 20}, free - reserve - 3<<20, 1.5},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, short, err := tt.disk.spare(tt.b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// Other programs write to the same disk meanwhile.
-			const slack = 256 << 20
-			if want := int64(float64(tt.spare) / tt.cost); got < want-slack || got > want+slack {
-				t.Errorf("got %d, want about %d", got, want)
+			got, short := tt.disk.spareOf(free, total, tt.b)
+			if want := int64(float64(tt.spare) / tt.cost); got != want {
+				t.Errorf("got %d, want %d", got, want)
 			}
 			if short != 0 {
 				t.Errorf("%d bytes short on a disk with room", short)
@@ -56,8 +46,11 @@ func TestSpare(t *testing.T) {
 		})
 	}
 	full := backlog{staged: free, copies: 3 << 20, cache: 4 << 20}
-	if left, short, err := all.spare(full); err != nil || left >= 0 || short != 7<<20 {
-		t.Errorf("a backlog that does not fit: %d left, %d to evict, %v; want less than nothing, %d", left, short, err, 7<<20)
+	if left, short := all.spareOf(free, total, full); left >= 0 || short != 7<<20 {
+		t.Errorf("a backlog that does not fit: %d left, %d to evict; want less than nothing, %d", left, short, 7<<20)
+	}
+	if left, _ := all.spareOf(10<<20, 100<<20, backlog{}); left != 5<<21/11 {
+		t.Errorf("of a small disk a twentieth is reserved: %d left", left)
 	}
 }
 
