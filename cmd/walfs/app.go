@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,6 +125,19 @@ func refuseUnknownHelp(root *cobra.Command) {
 	}
 }
 
+// refuseUnknownFlagHelp makes NAME --help fail for what there is no help about: the error is there afterwards.
+func refuseUnknownFlagHelp(root *cobra.Command) *error {
+	unknown, help := new(error), root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if names := cmd.Flags().Args(); cmd.HasSubCommands() && len(names) > 0 {
+			*unknown = fmt.Errorf("unknown command %q for %q", names[0], cmd.CommandPath())
+			return
+		}
+		help(cmd, args)
+	})
+	return unknown
+}
+
 // execute runs the command that args name and returns its exit code.
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := newRootCommand(a)
@@ -133,7 +147,11 @@ func (a *app) execute(ctx context.Context, args []string) int {
 		a.speak()
 	})
 	root.SetArgs(args)
+	unknown := refuseUnknownFlagHelp(root)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = *unknown
+	}
 	switch {
 	case err == nil:
 		return int(ui.OK)
@@ -191,6 +209,11 @@ func arguments(least int, names ...string) cobra.PositionalArgs {
 		if len(args) < least || len(args) > len(names) {
 			return fmt.Errorf("got %s, want %s", ui.Plural(len(args), "argument", "arguments"), describe(least, names))
 		}
+		for i, arg := range args {
+			if arg == "" {
+				return fmt.Errorf("got an empty text for %s", names[i])
+			}
+		}
 		return nil
 	}
 }
@@ -199,6 +222,14 @@ func arguments(least int, names ...string) cobra.PositionalArgs {
 func someNames(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return errors.New("got 0 arguments, want at least one NAME")
+	}
+	return anyNames(nil, args)
+}
+
+// anyNames allows any number of arguments, but none that is empty: it would stand for the folder one is in.
+func anyNames(_ *cobra.Command, args []string) error {
+	if slices.Contains(args, "") {
+		return errors.New("got an empty text for a name")
 	}
 	return nil
 }

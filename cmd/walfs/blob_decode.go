@@ -20,7 +20,7 @@ func newBlobDecodeCommand(a *app) *cobra.Command {
 		Short: "Rebuild a blob from slivers in files",
 		Long: "Decode rebuilds a blob when the slivers of one kind suffice; mixing kinds adds nothing.\n" +
 			"It verifies every sliver and the blob against the metadata and refuses what does not match.",
-		Args: cobra.ArbitraryArgs,
+		Args: anyNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.decodeBlob(cmd.Context(), shards, metadata, out, args)
 		},

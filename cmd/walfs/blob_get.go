@@ -41,7 +41,7 @@ func newBlobGetCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			blob, err := walrus.ParseBlobID(args[0])
 			if err != nil {
-				return usagef("%w", err)
+				return usagef("%w", err).WithHint("%s blob list shows the IDs of the wallet's blobs, %s stat those of a file", a.self, a.self)
 			}
 			dest := "-"
 			if len(args) > 1 {

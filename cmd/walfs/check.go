@@ -62,7 +62,7 @@ func newCheckCommand(a *app) *cobra.Command {
 			"damaged to be opened is made anew from the network, or from a local copy when there is no\n" +
 			"network; what is staged is kept. It exits with 3 when damage remains or something could not be\n" +
 			"looked at, and with 13 when too few nodes are up to read content.",
-		Args: cobra.ArbitraryArgs,
+		Args: anyNames,
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			return a.check(cmd.Context(), args, rebuild, paths)
 		},

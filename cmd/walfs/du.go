@@ -50,7 +50,7 @@ func newUsageCommand(a *app) *cobra.Command {
 			"with several names once. --stored also shows what they cost on the nodes, with all redundancy,\n" +
 			"and what the drive costs beside: content that was deleted or replaced, trailers with names and\n" +
 			"attributes, and what gc would free of that.",
-		Args: cobra.ArbitraryArgs,
+		Args: anyNames,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.usage(cmd.Context(), stored, args) },
 	}
 	cmd.Flags().BoolVar(&stored, "stored", false, "show bytes on the nodes too")

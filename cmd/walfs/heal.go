@@ -93,7 +93,7 @@ func (d *drive) answerNodeScrub(ctx context.Context, args nodeArgs, emit func(an
 	up := d.net.Up()
 	i := slices.IndexFunc(up, func(n *node.Node) bool { return n.Status().Name == args.Name })
 	if i < 0 {
-		return scrubbed{}, ui.Errorf(ui.Failed, "no node %s is up", args.Name)
+		return scrubbed{}, ui.Errorf(ui.Failed, "no node %s is up", args.Name).WithHint("walfs node list shows which there are, and which are up")
 	}
 	answer := func(r blobstore.ScrubReport) scrubbed {
 		return scrubbed{Name: args.Name, Blobs: r.Blobs, Total: r.Total, ReadBytes: r.Read, Missing: r.Missing}
