@@ -25,8 +25,16 @@ type copier struct {
 	tree     *tree
 	sink     *sink
 	progress *ui.Progress
-	size     int64 // of the one file, for progress
+	size     int64 // of all that is copied, for progress; 0: not known
 	done     copied
+}
+
+// totalOf returns how many bytes a copy of something has, 0 when that is not known.
+func totalOf(mode os.FileMode, size int64) int64 {
+	if !mode.IsRegular() {
+		return 0 // the size of a folder says nothing of what is in it
+	}
+	return size
 }
 
 // copied is what get and put print in JSON.

@@ -50,7 +50,7 @@ func (a *app) get(ctx context.Context, path, dest string, recursive bool) (err e
 	if attr.mode.IsDir() && (!recursive || dest == "-") {
 		return ui.Errorf(ui.Usage, "%s is a folder", ui.Clean(from)).WithHint("-r copies it to a folder")
 	}
-	c := copier{app: a, tree: t, progress: a.Progress("get", "files"), size: attr.size}
+	c := copier{app: a, tree: t, progress: a.Progress("get", "files"), size: totalOf(attr.mode, attr.size)}
 	defer c.progress.End()
 	if dest == "-" {
 		return c.pour(ctx, from, a.out)

@@ -53,7 +53,7 @@ func (a *app) put(ctx context.Context, src, path string, recursive bool) (err er
 	if err := a.checkHome(h); err != nil {
 		return err
 	}
-	c := copier{app: a, tree: folderTree("/"), size: info.Size()}
+	c := copier{app: a, tree: folderTree("/"), size: totalOf(info.Mode(), info.Size())}
 	client, err := control.Dial(ctx, h.dir)
 	switch {
 	case err == nil:
