@@ -87,9 +87,16 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 			return err
 		}
 	}
-	if dir, err = prepareMountPoint(dir, h, c); err != nil {
+	dir, undo, err := prepareMountPoint(dir, h, c)
+	if err != nil {
 		return err
 	}
+	mounted := false
+	defer func() {
+		if err != nil && !mounted {
+			undo()
+		}
+	}()
 	if fresh {
 		made, err := a.initDrive(ctx, h, o.init)
 		if err != nil {
@@ -112,6 +119,7 @@ func (a *app) mount(ctx context.Context, dir string, o mountOptions) (err error)
 		return err
 	}
 	return a.serve(ctx, h, dir, o, a.Logger(), func(m mountedDrive) error {
+		mounted = true
 		atRisk()
 		return a.result("mount", m, func() error { return a.showServed(m) })
 	})

@@ -95,27 +95,32 @@ func dead(dir string) bool {
 
 // prepareMountPoint makes dir ready to be mounted on: it makes the folder where there is none,
 // and refuses one that is in use. A dead mount of ours stays until openMountPoint takes it away.
-// It returns the folder without symbolic links.
-func prepareMountPoint(dir string, h home, c config) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("mount point: %w", err)
+// It returns the folder without symbolic links, and what takes it away again if it was made.
+func prepareMountPoint(dir string, h home, c config) (_ string, undo func(), err error) {
+	undo = func() {}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", undo, fmt.Errorf("mount point: %w", err)
 	}
 	dir = resolve(dir)
 	if err := checkPlaces(dir, h, c); err != nil {
-		return "", err
+		return "", undo, err
 	}
 	if gone, err := deadAt(dir); gone || err != nil {
-		return dir, err
+		return dir, undo, err
 	}
-	if err := makeMountPoint(dir); err != nil {
-		return "", err
+	made, err := makeMountPoint(dir)
+	if err != nil {
+		return "", undo, err
+	}
+	if made {
+		undo = func() { _ = os.Remove(dir) } // fails where something came into it, or onto it
 	}
 	m, err := openMountPoint(dir)
 	if err != nil {
-		return "", err
+		undo()
+		return "", undo, err
 	}
-	return dir, m.Close()
+	return dir, undo, m.Close()
 }
 
 // mountPoint is the folder that a mount covers, open so that it can be looked at below the mount.
@@ -178,22 +183,22 @@ func (m *mountPoint) Close() error {
 
 // makeMountPoint makes the folder where there is none. The one that it lies in has to be
 // there: a path that nobody has made is more likely a mistyped one.
-func makeMountPoint(dir string) error {
-	switch err := os.Mkdir(dir, 0o700); {
+func makeMountPoint(dir string) (made bool, err error) {
+	switch err = os.Mkdir(dir, 0o700); {
 	case err == nil:
-		return nil
+		return true, nil
 	case errors.Is(err, fs.ErrExist):
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			return nil
+			return false, nil
 		}
-		return ui.Errorf(ui.Failed, "%s is not a folder", dir)
+		return false, ui.Errorf(ui.Failed, "%s is not a folder", dir)
 	case errors.Is(err, syscall.ENOTDIR):
-		return ui.Errorf(ui.Failed, "%s is not a folder", dir)
+		return false, ui.Errorf(ui.Failed, "%s is not a folder", dir)
 	case errors.Is(err, fs.ErrNotExist):
 		parent := filepath.Dir(dir)
-		return ui.Errorf(ui.Failed, "there is no folder %s to mount in", parent).WithHint("if that is the place that is meant: mkdir -p %s", parent)
+		return false, ui.Errorf(ui.Failed, "there is no folder %s to mount in", parent).WithHint("if that is the place that is meant: mkdir -p %s", parent)
 	default:
-		return fmt.Errorf("make mount point: %w", err)
+		return false, fmt.Errorf("make mount point: %w", err)
 	}
 }
 

@@ -100,7 +100,7 @@ func TestPrepareMountPoint(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := prepareMountPoint(at(tt.dir), h, tt.config)
+			got, _, err := prepareMountPoint(at(tt.dir), h, tt.config)
 			if ui.CodeOf(err) != tt.code {
 				t.Fatalf("got %v, code %d, want code %d", err, ui.CodeOf(err), tt.code)
 			}
