@@ -248,7 +248,8 @@ func TestProgressAtTerminal(t *testing.T) {
 	for _, args := range [][]string{{"check"}, {"check", "--read-data"}} {
 		cmd, guest = s.start(append([]string{"--home", home}, args...)...)
 		s.ends(cmd, guest, 0)
-		s.until("the verdict", func() bool { return strings.Contains(s.seen(), "all is well") })
+		// With the end of the line, which comes by itself, and must not be taken for what the next command says.
+		s.until("the verdict", func() bool { return strings.Contains(s.seen(), "all is well") && strings.HasSuffix(s.seen(), "\r\n") })
 		lines := strings.Split(s.seen(), "\r\x1b[K") // of progress, if it took long, each drawn over the one before
 		if text := lines[len(lines)-1]; strings.Contains(text, "\x1b") || !strings.HasPrefix(text, "all is well") {
 			t.Errorf("%v: %q", args, s.seen())
