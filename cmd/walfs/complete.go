@@ -13,11 +13,11 @@ import (
 	"github.com/walfs/walfs/cmd/internal/control"
 )
 
-// Completion asks only a drive that is mounted, and briefly: somebody holds the Tab key.
-const (
-	completeWithin = 2 * time.Second
-	maxCompletions = 1000
-)
+// completeWithin is how long completion asks a drive, and only one that is mounted: somebody
+// holds the Tab key. Tests wait longer.
+var completeWithin = 2 * time.Second
+
+const maxCompletions = 1000
 
 // completer is what cobra calls for arguments and values of flags.
 type completer = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective)

@@ -71,9 +71,8 @@ type drive struct {
 	opened []func() error // what undoes the steps of openDrive
 }
 
-// quiet is how long nothing changes until what there is is stored; 0: as commit has it. Tests
-// that count generations take longer.
-var quiet time.Duration
+// pace says when what there is is stored; zero: as commit has it. Tests that count generations take longer.
+var pace commit.Policy
 
 // mounting says where a drive is mounted.
 type mounting struct {
@@ -267,7 +266,7 @@ func (d *drive) openCommitter(ctx context.Context) (err error) {
 	copies := keep.NewCopies(keep.CopiesConfig{Index: d.index, Staging: d.staging, Cache: d.cache, Log: d.log})
 	d.committer, err = commit.New(ctx, commit.Config{
 		Index: d.index, Staging: d.staging, Blobs: d.blobs, Keys: d.keys.ring, Ledger: d.ledger,
-		Claim: d.claimOnce(), Keep: copies.Keep, Stage: failpoint(), Policy: commit.Policy{Quiet: quiet}, Log: d.log,
+		Claim: d.claimOnce(), Keep: copies.Keep, Stage: failpoint(), Policy: pace, Log: d.log,
 	})
 	if err != nil {
 		return err

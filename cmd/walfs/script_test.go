@@ -12,13 +12,17 @@ import (
 
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/blobstore/seal"
+	"github.com/walfs/walfs/fs/commit"
 )
 
 func TestMain(m *testing.M) {
 	recipientOf = cheapRecipient
-	quiet = 20 * time.Second // so that a pause of the machine between two lines of a script makes no generation
+	// So that a pause of the machine between two lines of a script makes no generation.
+	pace = commit.Policy{Quiet: 5 * time.Minute, MaxAge: 10 * time.Minute}
+	completeWithin, statusWithin = patience, patience // what is told in time is for those who wait
 	testscript.Main(m, map[string]func(){"walfs": main})
 }
 
@@ -39,11 +43,13 @@ func TestScript(t *testing.T) {
 		Setup:               setupScript,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  exits,
-			"affine": affine,
-			"flip":   flip,
-			"gone":   gone,
-			"until":  until,
+			"exits":    exits,
+			"affine":   affine,
+			"flip":     flip,
+			"gone":     gone,
+			"until":    until,
+			"xattr":    xattr,
+			"hasxattr": hasXattr,
 		},
 	})
 }
@@ -154,5 +160,26 @@ func gone(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	if kind != "" {
 		ts.Fatalf("%s is mounted, type %s", args[0], kind)
+	}
+}
+
+// xattr FILE NAME VALUE sets an extended attribute, which needs no program that may not be there.
+func xattr(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: xattr FILE NAME VALUE")
+	}
+	ts.Check(unix.Setxattr(ts.MkAbs(args[0]), args[1], []byte(args[2]), 0))
+}
+
+// hasXattr FILE NAME VALUE wants an extended attribute to have this value.
+func hasXattr(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: hasxattr FILE NAME VALUE")
+	}
+	value := make([]byte, len(args[2])+1)
+	n, err := unix.Getxattr(ts.MkAbs(args[0]), args[1], value)
+	ts.Check(err)
+	if string(value[:n]) != args[2] {
+		ts.Fatalf("%s of %s is %q, want %q", args[1], args[0], value[:n], args[2])
 	}
 }
