@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	recipientOf = cheapRecipient
 	// So that a pause of the machine between two lines of a script makes no generation.
 	pace = commit.Policy{Quiet: 5 * time.Minute, MaxAge: 10 * time.Minute}
-	completeWithin, statusWithin = patience, patience // what is told in time is for those who wait
+	completeWithin, statusWithin, closeWithin = patience, patience, patience // for whoever waits elsewhere
 	testscript.Main(m, map[string]func(){"walfs": main})
 }
 

@@ -21,12 +21,11 @@ import (
 // above what is in use once programs have looked at a million names: below that the collector would run all the time.
 const defaultMemory = 1 << 30
 
-// How long a mount that is in use may keep the process after a signal, and how long it may
-// take to bring what is staged onto the disk after that.
-const (
-	leaveWithin = 10 * time.Second
-	closeWithin = 15 * time.Second
-)
+// leaveWithin is how long a mount that is in use may keep the process after a signal.
+const leaveWithin = 10 * time.Second
+
+// closeWithin is how long it may take to bring what is staged onto the disk after that. Tests wait longer.
+var closeWithin = 15 * time.Second
 
 // defaultFsyncTimeout is how long an fsync that waits for certification bears
 // that nothing is certified.
@@ -247,20 +246,28 @@ func (s *service) leave() error {
 			return err
 		}
 	}
+	return awaitGone(s.gone, func() error {
+		if s.server.Ended() { // the programs have gone by themselves
+			return nil
+		}
+		s.d.log.Warn("programs lose what they have open")
+		return abort(s.mounted().connection)
+	})
+}
+
+// awaitGone waits for the end of a mount, which it brings about when programs do not go.
+func awaitGone(gone <-chan error, end func() error) error {
 	select {
-	case err := <-s.gone:
+	case err := <-gone:
 		return err
 	case <-time.After(leaveWithin):
 	}
-	s.d.log.Warn("programs lose what they have open")
-	if err := abort(s.mounted().connection); err != nil {
-		return err
-	}
+	trouble := end()
 	select {
-	case err := <-s.gone:
+	case err := <-gone: // which all programs may have left just before they were to
 		return err
 	case <-time.After(closeWithin):
-		return fmt.Errorf("what was staged is not on the disk after %s", closeWithin)
+		return errors.Join(trouble, fmt.Errorf("what was staged is not on the disk after %s", closeWithin))
 	}
 }
 
