@@ -120,9 +120,17 @@ func (m *machine) collect(c *keep.Collector, o keep.CollectOptions) keep.Collect
 
 var asked = keep.CollectOptions{Asked: true}
 
-// lively makes a drive with a history: every file is changed or deleted since.
+// lively makes a drive with a history: files come, change and go, and of two of them nothing is left.
 func lively(t *testing.T, changes int) *live {
 	l := newLive(t, 1<<40)
+	for range 2 {
+		l.put("gone", content(7, 10_000))
+		l.drain()
+		_, err := l.db.Unlink(context.Background(), index.Root, []byte("gone"))
+		l.must(err)
+		l.reap()
+		l.drain()
+	}
 	for range changes {
 		l.change()
 	}
@@ -134,7 +142,7 @@ func lively(t *testing.T, changes int) *live {
 // the newest one always can.
 func TestGrace(t *testing.T) {
 	t.Parallel()
-	l := lively(t, 14)
+	l := lively(t, 10)
 	c, ledger := l.collector(nil)
 	if dry := l.collect(c, keep.CollectOptions{DryRun: true, Asked: true}); !dry.Snapshot || dry.Condemned.Segments == 0 || dry.Deleted.Segments > 0 {
 		t.Errorf("would collect %+v", dry)
@@ -277,7 +285,7 @@ func TestDeletionTrouble(t *testing.T) {
 			}
 		},
 	} {
-		l := lively(t, 10)
+		l := lively(t, 6)
 		c, ledger := l.collector(nil)
 		l.collect(c, asked)
 		ledger.advance(2 * time.Hour)
@@ -335,7 +343,7 @@ func (l *live) dirOfRestore() string {
 // deletes nothing, nor does one that may only read.
 func TestOnlyTheWriterDeletes(t *testing.T) {
 	t.Parallel()
-	l := lively(t, 8)
+	l := lively(t, 4)
 	c, ledger := l.collector(nil)
 	l.collect(c, asked)
 	ledger.advance(2 * time.Hour)
@@ -386,7 +394,7 @@ func TestCollectorRests(t *testing.T) {
 // told, and gives way to a round that somebody waits for.
 func TestCollectorRun(t *testing.T) {
 	t.Parallel()
-	l := lively(t, 10)
+	l := lively(t, 6)
 	c, ledger := l.collector(nil)
 	c.SetLooks(0, time.Hour, time.Millisecond)
 	ledger.away = true
