@@ -216,7 +216,12 @@ func TestRestoreWithoutNodes(t *testing.T) {
 		l.must(l.net.Stop(n.Name))
 	}
 	var said strings.Builder
-	_, err := l.restore(t.TempDir(), func(cfg *keep.RestoreConfig) { cfg.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	blobs, err := blobstore.New(blobstore.Config{Ledger: l.world.ledger, Dial: l.net.Dial, Codec: l.net.Codec(), ReadTimeout: 2 * time.Second})
+	l.must(err)
+	defer func() { l.must(blobs.Close()) }()
+	_, err = l.restore(t.TempDir(), func(cfg *keep.RestoreConfig) {
+		cfg.Blobs, cfg.Log = blobs, slog.New(slog.NewTextHandler(&said, nil))
+	})
 	if !errors.Is(err, blobstore.ErrUnavailable) || strings.Contains(said.String(), "passed over") {
 		t.Errorf("got %v, and %s", err, &said)
 	}
