@@ -145,7 +145,8 @@ func (w *world) machine(dir string) *machine {
 			}
 			return m.db.CopyKeep(ctx, ino, bytes, whole)
 		},
-		Policy: commit.Policy{Quiet: 10 * time.Millisecond, MaxAge: 100 * time.Millisecond, FullAfter: w.fullAfter},
+		// What is made between two drains is one segment, however slow the machine is.
+		Policy: commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40, FullAfter: w.fullAfter},
 	})
 	w.must(err)
 	w.must(m.c.Recover(ctx))
@@ -155,7 +156,7 @@ func (w *world) machine(dir string) *machine {
 		stop()
 		select {
 		case <-m.ran:
-		case <-time.After(time.Minute):
+		case <-time.After(patience):
 			w.Error("Run does not end")
 		}
 		w.must(m.blobs.Close())
@@ -192,9 +193,26 @@ func (m *machine) put(name string, content []byte) index.Ino {
 
 func (m *machine) drain() {
 	m.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	m.must(m.c.Drain(ctx, nil))
+}
+
+// pack has all packed that waits, although it cannot be stored.
+func (m *machine) pack(segments int) {
+	m.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var drain sync.WaitGroup
+	drain.Go(func() { _ = m.c.Drain(ctx, nil) })
+	waitFor(m, "all to be packed", func() bool {
+		waiting, err := m.db.Pending(ctx)
+		m.must(err)
+		open, err := m.db.Segments(ctx, index.SegmentFilter{Below: walrus.Certified})
+		m.must(err)
+		return waiting.Jobs == 0 && len(open) >= segments
+	})
+	stop()
+	drain.Wait()
 }
 
 // same compares published content.
@@ -238,9 +256,12 @@ func content(seed byte, n int) []byte {
 	return b
 }
 
+// patience bounds what would hang.
+const patience = 5 * time.Minute
+
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

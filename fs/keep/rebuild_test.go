@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/fs/keep"
 	"github.com/walfs/walfs/fs/staging"
 	"github.com/walfs/walfs/index"
@@ -142,21 +141,10 @@ func TestRebuild(t *testing.T) {
 // the damaged index calls published the new one knows nothing of.
 func TestRebuildPacked(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
 	m, _, newer := scene(t)
-	packed := func(segments int) {
-		t.Helper()
-		waitFor(t, "all to be packed", func() bool {
-			waiting, err := m.db.Pending(ctx)
-			m.must(err)
-			open, err := m.db.Segments(ctx, index.SegmentFilter{Below: walrus.Certified})
-			m.must(err)
-			return waiting.Jobs == 0 && len(open) >= segments
-		})
-	}
-	packed(1)
+	m.pack(1)
 	fresh := (&live{machine: m}).rewrite("fresh", content(2, 30_000), []byte("again")) // gets a block map
-	packed(2)
+	m.pack(2)
 	b := m.kill()
 	b.spoil()
 	r, err := b.rebuild(nil)
@@ -192,11 +180,7 @@ func TestRebuildFromNothing(t *testing.T) {
 			t.Parallel()
 			m, _, newer := scene(t)
 			if packed {
-				waitFor(t, "all to be packed", func() bool {
-					waiting, err := m.db.Pending(context.Background())
-					m.must(err)
-					return waiting.Jobs == 0
-				})
+				m.pack(1)
 			}
 			b := m.kill()
 			b.forget()

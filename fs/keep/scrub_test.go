@@ -15,25 +15,27 @@ import (
 	"github.com/walfs/walfs/fs/keep"
 )
 
-// spoilSlot changes a byte in the middle of the first blob file of a node.
+// spoilSlot changes a byte of a sliver of a node's only blob.
 func (w *world) spoilSlot(dir string) {
 	w.Helper()
-	var path string
-	err := filepath.WalkDir(filepath.Join(dir, "blobs"), func(p string, de fs.DirEntry, err error) error {
-		if err == nil && de.Type().IsRegular() && path == "" {
-			path = p
+	var paths []string
+	w.must(filepath.WalkDir(filepath.Join(dir, "blobs"), func(p string, de fs.DirEntry, err error) error {
+		if err == nil && de.Type().IsRegular() {
+			paths = append(paths, p)
 		}
 		return err
-	})
-	w.must(err)
-	b, err := os.ReadFile(path)
+	}))
+	if len(paths) != 1 {
+		w.Fatalf("blob files %q, want one", paths)
+	}
+	b, err := os.ReadFile(paths[0])
 	w.must(err)
 	b[4096+100] ^= 1 // the slots begin there
-	w.must(os.WriteFile(path, b, 0o600))
+	w.must(os.WriteFile(paths[0], b, 0o600))
 }
 
-// stored waits until every node has all of the blobs, of which there are so many or more (a
-// slow machine stores names by themselves): a Put waits for a quorum only, and the healer brings the rest.
+// stored waits until every node has all of the blobs, of which there are so many: a Put waits
+// for a quorum only, and the healer brings the rest.
 func (w *world) stored(healer *blobstore.Healer, blobs int) {
 	w.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -42,19 +44,17 @@ func (w *world) stored(healer *blobstore.Healer, blobs int) {
 	go func() { defer close(done); _ = healer.Run(ctx) }()
 	defer func() { stop(); <-done }()
 	waitFor(w.TB, "all nodes to have all", func() bool {
-		most, sum, lacking := blobs, 0, 0
+		sum, lacking := 0, 0
 		for _, n := range w.net.Up() {
-			known := 0
 			w.must(n.Survey(ctx, node.Checksums, walrus.BlobID{}, func(g node.Gap) error {
-				known++
+				sum++
 				if !g.None() {
 					lacking++
 				}
 				return nil
 			}))
-			most, sum = max(most, known), sum+known
 		}
-		return lacking == 0 && sum == most*len(w.net.Up())
+		return lacking == 0 && sum == blobs*len(w.net.Up())
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/walfs/walfs/blobstore"
 	"github.com/walfs/walfs/blobstore/node"
 	"github.com/walfs/walfs/blobstore/walrus"
 	"github.com/walfs/walfs/fs/keep"
@@ -114,6 +115,9 @@ func TestWatchLess(t *testing.T) {
 	m := w.machine(t.TempDir())
 	m.put("a", content(1, 1000))
 	m.drain()
+	healing := m.client(nil)
+	defer func() { w.must(healing.Close()) }()
+	w.stored(blobstore.NewHealer(blobstore.HealerConfig{Client: healing, Nodes: w.net.Up}), 1)
 	blob := m.head().Blob
 	name := hex.EncodeToString(blob[:])
 	files, err := filepath.Glob(filepath.Join(w.dir, "nodes", "*", "blobs", name[:2], name))
