@@ -13,6 +13,7 @@ func TestQueueSoon(t *testing.T) {
 	db := open(t)
 	dir := create(t, db, index.Root, "dir", dirMode).Ino
 	a := create(t, db, dir, "a", fileMode)
+	must(db.Usage(ctx)) // commits
 	before := db.Commits()
 	if err := db.QueueSoon(ctx, a.Ino, index.Queued{Size: 7, Mtime: 9, Seq: 1}); err != nil {
 		t.Fatal(err)
