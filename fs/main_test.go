@@ -20,6 +20,9 @@ import (
 // process must not open files of a mount that it serves.
 const serveEnv = "WALFS_TEST_SERVE"
 
+// patience bounds what would hang.
+const patience = 5 * time.Minute
+
 func TestMain(m *testing.M) {
 	if home := os.Getenv(serveEnv); home != "" {
 		signal.Ignore(os.Interrupt)
@@ -188,7 +191,7 @@ func (d *drive) cleanup() {
 		if err != nil {
 			d.t.Errorf("server: %v\n%s", err, d.log())
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		d.t.Errorf("server does not end\n%s", d.log())
 		_ = d.cmd.Process.Kill()
 		<-done

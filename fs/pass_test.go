@@ -37,7 +37,7 @@ func passed(d *drive) (opens, cached int) {
 func eventually(t *testing.T, d *drive, command, want string) {
 	t.Helper()
 	got := ""
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if got = d.do(command); got == want {
 			return
 		}

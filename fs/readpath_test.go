@@ -75,7 +75,7 @@ func TestNeighbours(t *testing.T) {
 			t.Fatalf("file %d differs, %v", i, err)
 		}
 	}
-	for deadline := time.Now().Add(time.Minute); d.number("far") < 100*length; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); d.number("far") < 100*length; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("10 files of %d bytes read in order, and nothing fetched beyond %s", length, d.do("far"))
 		}

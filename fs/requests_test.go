@@ -21,7 +21,7 @@ func TestKnownAttributes(t *testing.T) {
 		return d.do("requests getattr") != before
 	}
 	for _, path := range []string{d.path("file"), d.path("folder")} {
-		for deadline := time.Now().Add(time.Minute); asks(path); { // the kernel may still be closing the file
+		for deadline := time.Now().Add(patience); asks(path); { // the kernel may still be closing the file
 			if time.Now().After(deadline) {
 				t.Fatalf("the kernel asks for %s again and again", path)
 			}

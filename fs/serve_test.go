@@ -390,7 +390,7 @@ func (s *server) cut(number uint64, plain []byte, done []index.Packed, moves ...
 // evict removes what staging holds of files that are published as they are.
 // The kernel releases what was closed a moment later.
 func (s *server) evict() (evicted int, err error) {
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		gone, busy, err := s.evictOnce()
 		if evicted += gone; err != nil || busy == 0 || time.Now().After(deadline) {
 			return evicted, err
