@@ -233,13 +233,24 @@ func (k *clock) polled(began time.Time) {
 	k.nextPoll = now.Add(pollShare * now.Sub(began))
 }
 
-// look finds changes that nobody told of, names above all.
+// look finds changes that nobody told of, names above all. When the index does not tell, it is
+// asked again soon.
 func (c *Committer) look(ctx context.Context) {
 	waiting, err := c.cfg.Index.Pending(ctx)
-	if err != nil {
+	if ctx.Err() != nil {
 		return
 	}
 	k := &c.clock
+	if err != nil {
+		k.stir(true)
+		if c.trouble.goesOn(looking) {
+			c.log.Warn("changes are not looked for", "err", err)
+		}
+		c.trouble.halted(looking, err, lookEvery)
+		c.changed.raise() // who waits is told why
+		return
+	}
+	c.trouble.goes(looking)
 	k.mu.Lock()
 	known := waiting.Jobs <= k.left.jobs && time.Since(k.began) < c.cfg.Policy.MaxAge
 	k.mu.Unlock()

@@ -45,12 +45,14 @@ const (
 	packing chore = iota
 	finishing
 	comparing // of anchor and index
+	looking   // for changes that nobody told of
 	chores    // how many there are
 )
 
 // String says what stands still.
 func (k chore) String() string {
-	return [chores]string{"packing stands still", "finishing what is certified stands still", "the anchor cannot be looked up"}[k]
+	return [chores]string{"packing stands still", "finishing what is certified stands still", "the anchor cannot be looked up",
+		"changes that wait cannot be looked up"}[k]
 }
 
 // halt is why a chore stands still. The zero value: it goes on.
@@ -93,6 +95,13 @@ func (t *trouble) goes(k chore) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.halts[k] = halt{}
+}
+
+// goesOn reports whether a chore does not stand still.
+func (t *trouble) goesOn(k chore) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.halts[k].err == nil
 }
 
 // packing reports whether something cannot be packed.
