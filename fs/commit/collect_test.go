@@ -34,7 +34,7 @@ func (r *rig) collect(compact bool) keep.Collected {
 }
 
 func (r *rig) tryCollect(compact bool, hook func(string)) (keep.Collected, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return r.collector(hook).Collect(ctx, keep.CollectOptions{Grace: new(time.Duration), Compact: compact, Asked: true})
 }
@@ -246,7 +246,6 @@ func TestCompactUnderWork(t *testing.T) {
 // was moved before the nodes have it: it is made again from the old segments.
 func TestMovedSegmentLost(t *testing.T) {
 	t.Parallel()
-	policy := commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}
 	var r *rig
 	var from, lost atomic.Uint64
 	hook := func(name string) {
@@ -265,7 +264,7 @@ func TestMovedSegmentLost(t *testing.T) {
 			}
 		}
 	}
-	r = newRig(t, options{policy: policy, hook: hook, noTrash: true})
+	r = newRig(t, options{policy: calm, hook: hook, noTrash: true})
 	want := sparse(r)
 	r.collect(false) // so that there is a full snapshot
 	r.forgetCopies()
@@ -298,7 +297,7 @@ func TestCollectCrash(t *testing.T) {
 		t.Run(fmt.Sprintf("%s-%d", stage.name, stage.times), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			r := newRig(t, options{dir: dir, noTrash: true, policy: collectPolicy})
+			r := newRig(t, options{dir: dir, noTrash: true, policy: calm})
 			want := sparse(r)
 			r.close()
 			child := exec.Command(os.Args[0], "-test.run=^TestCollectCrashChild$", "-test.v")
@@ -308,9 +307,9 @@ func TestCollectCrash(t *testing.T) {
 			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 				t.Fatalf("child was not killed: %v\n%s", err, out)
 			}
-			r.reopen(options{noTrash: true, policy: collectPolicy, idle: true})
+			r.reopen(options{noTrash: true, policy: calm, idle: true})
 			r.checkAll(r.restored(), want)
-			r.reopen(options{noTrash: true, policy: collectPolicy})
+			r.reopen(options{noTrash: true, policy: calm})
 			r.drain()
 			r.collect(true)
 			r.forgetCopies()
@@ -328,8 +327,6 @@ func TestCollectCrash(t *testing.T) {
 		})
 	}
 }
-
-var collectPolicy = commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}
 
 // TestCollectCrashChild is what TestCollectCrash kills.
 func TestCollectCrashChild(t *testing.T) {
@@ -353,7 +350,7 @@ func TestCollectCrashChild(t *testing.T) {
 		}
 		left <- n - 1
 	}
-	r := newRig(t, options{dir: dir, noTrash: true, policy: collectPolicy, hook: hook})
+	r := newRig(t, options{dir: dir, noTrash: true, policy: calm, hook: hook})
 	done, err := r.tryCollect(true, hook)
 	t.Fatalf("%s was not reached %d times: %+v, %v", stage, times, done, err)
 }

@@ -104,7 +104,7 @@ func TestNamesAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{})
 	r.dirOf("d")
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		if s, err := r.c.Status(context.Background()); err != nil || time.Now().After(deadline) {
 			t.Fatalf("not anchored: %+v, %v", s, err)
@@ -174,7 +174,7 @@ func TestSmallFilesShareBlobs(t *testing.T) {
 	}
 	r := newRig(t, options{
 		network: embedded.Config{Nodes: 10, Shards: 100},
-		policy:  commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40},
+		policy:  calm,
 	})
 	dirs := make([]index.Ino, 10)
 	for i := range dirs {
@@ -310,12 +310,12 @@ func TestOpenFilesWait(t *testing.T) {
 	policy := quick
 	policy.OpenAge = 300 * time.Millisecond
 	r := newRig(t, options{policy: policy})
+	began := time.Now() // the wait begins with the file, and not with its job
 	f := r.file(index.Root, "open")
 	r.writeAt(f, random(1, 5000), 0)
-	began := time.Now()
 	r.must(r.db.Queue(context.Background(), f.Ino(), index.Queued{Size: f.Size(), Mtime: f.Mtime()}))
 	r.c.Wake()
-	for deadline := began.Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	for deadline := began.Add(patience); ; time.Sleep(time.Millisecond) {
 		attr, err := r.db.Get(context.Background(), f.Ino())
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("not packed: %+v, %v", attr, err)
@@ -335,7 +335,7 @@ func TestOpenFilesWait(t *testing.T) {
 // More names than fit beside the data go on in segments that follow.
 func TestTrailerSpansSegments(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, options{policy: commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}})
+	r := newRig(t, options{policy: calm})
 	ctx := context.Background()
 	var want []string
 	// Names that do not compress, and extended attributes too.
@@ -372,11 +372,11 @@ func TestTrailerSpansSegments(t *testing.T) {
 
 func TestProgress(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, options{})
+	r := newRig(t, options{policy: calm})
 	r.put("a", random(1, 3_000_000))
 	r.put("b", random(2, 1000))
 	var seen []commit.Progress
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r.must(r.c.Drain(ctx, func(p commit.Progress) { seen = append(seen, p) }))
 	if len(seen) == 0 {
@@ -410,6 +410,7 @@ func TestDrainNames(t *testing.T) {
 }
 
 func testDrainNames(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, options{})
 	r.put("n", []byte("the first"))
 	r.drain()

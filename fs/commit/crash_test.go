@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/walfs/walfs/fs/commit"
 	"github.com/walfs/walfs/index"
@@ -44,7 +43,11 @@ var (
 )
 
 // crashPolicy makes the change one pass, so that its names go out together.
-var crashPolicy = commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40, FullAfter: 1}
+var crashPolicy = func() commit.Policy {
+	p := calm
+	p.FullAfter = 1
+	return p
+}()
 
 // TestCrash kills a process at each stage of its segments. Whatever is on the
 // ledger then gives each file in one whole version; and what goes on from the

@@ -15,7 +15,7 @@ func TestLayout(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		const seed = 5
 		rng := rand.New(rand.NewPCG(seed, 0))
-		r := newRig(t, options{policy: commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}, plain: plain})
+		r := newRig(t, options{policy: calm, plain: plain})
 		segments, sealed := 0, int64(0)
 		layout := commit.NewLayout(r.blobs.Geometry(), plain, func(n int64) {
 			segments++

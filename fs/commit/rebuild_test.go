@@ -162,9 +162,6 @@ func (r *rig) sound() {
 	}
 }
 
-// calm packs what is made together into one segment, also where that takes a while.
-var calm = commit.Policy{Quiet: 500 * time.Millisecond, MaxAge: time.Hour}
-
 // TestRebuild loses a sealed segment before it is registered, in every way.
 func TestRebuild(t *testing.T) {
 	t.Parallel()
@@ -237,7 +234,9 @@ func TestRebuildRegistered(t *testing.T) {
 		l.must(l.net.Inject(n.Name, embedded.Down))
 	}
 	l.put("b", random(2, 200_000))
+	stop := l.inBackground()
 	l.await("a registration", func() bool { return l.last() == 2 && l.row(2).Stage == walrus.Registered })
+	stop()
 	before := l.row(2)
 	l.must(l.stage.RemoveOutbox(2))
 	l.reopen(options{})
@@ -538,8 +537,8 @@ func TestRebuildPartials(t *testing.T) {
 	for _, when := range []string{"at rest", "restarted", "written", "written and restarted"} {
 		t.Run(when, func(t *testing.T) {
 			t.Parallel()
-			policy := quick
-			policy.Outbox = 1 // that is four segments
+			policy := calm
+			policy.Fill, policy.Outbox = 0, 1 // due as soon as a segment is full; the outbox has room for four
 			o := options{network: embedded.Config{Nodes: 4, Shards: 4}, policy: policy}
 			l := newLoser(t, o)
 			l.put("a", random(2, 1000))
@@ -606,8 +605,8 @@ func (r *rig) noZeros(number uint64) {
 // was found unchanged then is not there any more.
 func TestRebuildDuringPass(t *testing.T) {
 	t.Parallel()
-	policy := quick
-	policy.Outbox = 1 // that is four segments
+	policy := calm
+	policy.Fill, policy.Outbox = 0, 1 // due as soon as a segment is full; the outbox has room for four
 	l := newLoser(t, options{network: embedded.Config{Nodes: 4, Shards: 4}, policy: policy})
 	l.refuse(true)
 	old := random(1, index.HashRange)

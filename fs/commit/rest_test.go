@@ -20,7 +20,7 @@ func TestTellsNobody(t *testing.T) {
 		_, err := r.db.Rename(t.Context(), index.RenameRequest{OldParent: index.Root, OldName: []byte(names[0]),
 			NewParent: index.Root, NewName: []byte(names[1])})
 		r.must(err)
-		for deadline := time.Now().Add(time.Minute); r.last() == before; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); r.last() == before; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("nobody stores that %s is %s", names[0], names[1])
 			}

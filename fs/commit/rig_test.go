@@ -38,6 +38,12 @@ var small = embedded.Config{Nodes: 4, Shards: 7}
 // quick makes tests wait for nothing that they do not test.
 var quick = commit.Policy{Quiet: 20 * time.Millisecond, MaxAge: 200 * time.Millisecond}
 
+// calm packs when somebody asks: what is made between two drains is one pass, however slow the machine is.
+var calm = commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40}
+
+// patience bounds what would hang.
+const patience = 5 * time.Minute
+
 // rig is a drive without a mount: what fs would do is done here.
 type rig struct {
 	testing.TB
@@ -263,7 +269,15 @@ func (r *rig) patch(name string, p []byte, off int64) {
 
 func (r *rig) drain() {
 	r.Helper()
-	r.drainWithin(time.Minute)
+	r.drainWithin(patience)
+}
+
+// inBackground has a Drain wait, so that all is packed that there is, until stop is called.
+func (r *rig) inBackground() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var drain sync.WaitGroup
+	drain.Go(func() { _ = r.c.Drain(ctx, nil) })
+	return func() { cancel(); drain.Wait() }
 }
 
 func (r *rig) drainWithin(d time.Duration) {
