@@ -2,12 +2,12 @@ package localnet
 
 import (
 	"bytes"
-	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/walfs/walfs/chain/localnet/pagesum"
 	"github.com/walfs/walfs/chain/move"
 )
 
@@ -74,7 +74,7 @@ func TestTableGone(t *testing.T) {
 		if at.number != n.home.tip.number {
 			t.Fatalf("opening it made %d records", n.home.tip.number-at.number)
 		}
-		db, err := sql.Open("sqlite3", filepath.Join(dir, databaseFile))
+		db, err := openRaw(filepath.Join(dir, databaseFile), "vfs="+pagesum.VFS)
 		must(t, err)
 		_, err = db.Exec(`UPDATE meta SET value = ? WHERE key = ?`, at.encode(), metaLog)
 		if schema == 3 && err == nil {

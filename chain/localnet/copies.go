@@ -120,7 +120,8 @@ func (n *Net) closeCopy(c *logCopy) {
 }
 
 // Mend looks at all copies: it syncs what was not yet synced, and brings up to
-// date what fell behind, was replaced by another file, or is of a log that was compacted since.
+// date what fell behind, was replaced by another file, or is of a log that was compacted since. SQLite's log goes into
+// the database, where every read is checked.
 func (n *Net) Mend() {
 	n.attachMu.Lock()
 	defer n.attachMu.Unlock()
@@ -131,6 +132,9 @@ func (n *Net) Mend() {
 		if n.ails(c) {
 			n.mendCopy(c)
 		}
+	}
+	if err := n.store.copyWAL(context.Background()); err != nil {
+		n.log.Debug("copy SQLite's log into the ledger's database", "err", err)
 	}
 }
 

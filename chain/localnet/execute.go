@@ -48,11 +48,11 @@ func (n *Net) executeLogged(ctx context.Context, c call) (err error) {
 	}
 	tx, err := n.store.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return n.store.named(err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, ignoreDone(tx.Rollback()))
+			err = n.store.named(errors.Join(err, ignoreDone(tx.Rollback())))
 		}
 	}()
 	did, err := n.executeIn(ctx, tx, c)
@@ -81,11 +81,11 @@ func (n *Net) executeLogged(ctx context.Context, c call) (err error) {
 func (n *Net) update(ctx context.Context, f func(tx *sql.Tx) error) (err error) {
 	tx, err := n.store.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return n.store.named(err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, ignoreDone(tx.Rollback()))
+			err = n.store.named(errors.Join(err, ignoreDone(tx.Rollback())))
 		}
 	}()
 	if err := f(tx); err != nil {

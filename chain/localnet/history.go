@@ -67,7 +67,7 @@ func (n *Net) Height(ctx context.Context) (uint64, error) {
 		err = errNone
 	}
 	if err != nil {
-		return 0, fmt.Errorf("newest checkpoint: %w", err)
+		return 0, fmt.Errorf("newest checkpoint: %w", n.store.named(err))
 	}
 	return uint64(seq.Int64), nil
 }

@@ -87,20 +87,28 @@ func open(ctx context.Context, cfg Config, driver string) (_ *Net, err error) {
 	if err := prepareFolder(cfg); err != nil {
 		return nil, err
 	}
-	store, fresh, err := openStore(cfg.Dir, driver)
-	if err != nil {
-		return nil, err
-	}
-	n := &Net{dir: cfg.Dir, log: cfg.Log, store: store, mover: cfg.MoveShards, house: newHouse(cfg.Seed)}
+	n := &Net{dir: cfg.Dir, log: cfg.Log, mover: cfg.MoveShards, house: newHouse(cfg.Seed)}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
+	lock, err := lockFolder(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.admitDatabase(ctx, cfg); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	store, fresh, err := openStore(cfg.Dir, lock, driver, n.log)
+	if err != nil {
+		return nil, err
+	}
+	n.store = store
 	now := cfg.Now
 	if now == nil {
 		now = time.Now
 	}
 	if err := n.start(ctx, cfg, fresh, now); err != nil {
-		return nil, errors.Join(err, n.home.close(), store.close())
+		return nil, store.named(errors.Join(err, n.home.close(), store.close()))
 	}
 	return n, nil
 }
@@ -120,6 +128,9 @@ func prepareFolder(cfg Config) error {
 // start makes a fresh ledger, or goes on with an old one.
 func (n *Net) start(ctx context.Context, cfg Config, fresh bool, now func() time.Time) error {
 	if err := n.settle(ctx, cfg, fresh, now); err != nil {
+		return err
+	}
+	if err := forgetOld(cfg.Dir); err != nil {
 		return err
 	}
 	err := n.checkSeed(cfg.Seed)

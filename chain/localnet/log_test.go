@@ -398,14 +398,8 @@ func TestLostParts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if lost == "log of an old program" {
-				db, err := sql.Open("sqlite3", filepath.Join(dir, databaseFile))
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, err = db.Exec("DELETE FROM meta WHERE key = 'log'; PRAGMA user_version = 1;" + fromSchema4 + ";" + fromSchema3)
-				if err = errors.Join(err, db.Close(), os.Remove(filepath.Join(away, LogFile))); err != nil {
-					t.Fatal(err)
-				}
+				withoutSums(t, dir, "DELETE FROM meta WHERE key = 'log'; PRAGMA user_version = 1;"+fromSchema4+";"+fromSchema3)
+				must(t, os.Remove(filepath.Join(away, LogFile)))
 			}
 			if lost != "database" {
 				if err := os.Remove(filepath.Join(dir, LogFile)); err != nil {

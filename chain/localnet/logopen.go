@@ -247,6 +247,14 @@ func (n *Net) longest(cfg Config, path string, at *tip) (*LogInfo, error) {
 				continue // behind, or of another past: Attach will see
 			}
 		}
+		if at == nil && own.hashes != nil && !cfg.TakeOver { // without its database, the home's log says whose the ledger is
+			if info.ChainID == own.ChainID && era(info.Era).takeovers() > era(own.Era).takeovers() {
+				return nil, fmt.Errorf("%s: %w", dir, ErrTakenOver)
+			}
+			if !info.goesOn(&own) {
+				continue
+			}
+		}
 		if best == nil || info.Longer(best) {
 			best = &info
 		}
@@ -260,6 +268,12 @@ func (n *Net) longest(cfg Config, path string, at *tip) (*LogInfo, error) {
 // has reports whether a record stands in the log.
 func (i *LogInfo) has(t tip) bool {
 	return t.number >= i.base && t.number <= i.Number && i.hashes[t.number-i.base] == t.hash
+}
+
+// goesOn reports whether a log has all that another one has; what was before its state it is taken to have.
+func (i *LogInfo) goesOn(from *LogInfo) bool {
+	return i.ChainID == from.ChainID &&
+		(from.Number < i.base || i.has(tip{number: from.Number, hash: from.hashes[len(from.hashes)-1]}))
 }
 
 // adoptLog puts the whole part of another log in the place of the home's.
@@ -425,7 +439,7 @@ func (n *Net) takeOver(ctx context.Context) error {
 	}
 	tx, err := n.store.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return n.store.named(err)
 	}
 	if err := n.commitLogged(ctx, tx, b, after); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))

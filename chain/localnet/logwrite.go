@@ -239,6 +239,10 @@ func (n *Net) compact(ctx context.Context) (err error) {
 		n.mu.Unlock()
 		return fmt.Errorf("compact the ledger's log: %w", err)
 	}
+	if err := n.store.copyWAL(ctx); err != nil { // what the state is read from is checked in the database alone
+		n.mu.Unlock()
+		return fmt.Errorf("compact the ledger's log: %w", err)
+	}
 	at, header := n.home.tip, n.logHead(n.home.tip)
 	tx, err := n.store.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	var seen *tip
@@ -254,7 +258,7 @@ func (n *Net) compact(ctx context.Context) (err error) {
 	}
 	state, err := writeLogFile(path+".tmp", func(f *os.File) error { return writeState(ctx, f, tx, header) })
 	if err = errors.Join(err, ignoreDone(tx.Rollback())); err != nil {
-		return fmt.Errorf("compact the ledger's log: %w", err)
+		return fmt.Errorf("compact the ledger's log: %w", n.store.named(err))
 	}
 	if err := n.swapLog(ctx, at, header, state); err != nil {
 		return fmt.Errorf("compact the ledger's log: %w", err)

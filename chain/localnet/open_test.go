@@ -3,6 +3,7 @@ package localnet
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -114,7 +115,11 @@ func TestDamagedLedger(t *testing.T) {
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s, _, err := openStore(dir, "sqlite3")
+		lock, err := lockFolder(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _, err := openStore(dir, lock, "sqlite3", slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

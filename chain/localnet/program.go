@@ -117,11 +117,11 @@ func (n *Net) logTransaction(ctx context.Context, execute func(tx *sql.Tx) (*Exe
 	}
 	tx, err := n.store.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return n.store.named(err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, ignoreDone(tx.Rollback()))
+			err = n.store.named(errors.Join(err, ignoreDone(tx.Rollback())))
 		}
 	}()
 	e, out, err := execute(tx)

@@ -19,9 +19,9 @@ const maxEvents = 1024
 func (n *Net) view(ctx context.Context, f func(tx *sql.Tx) error) (err error) {
 	tx, err := n.store.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return err
+		return n.store.named(err)
 	}
-	defer func() { err = errors.Join(err, ignoreDone(tx.Rollback())) }()
+	defer func() { err = n.store.named(errors.Join(err, ignoreDone(tx.Rollback()))) }()
 	return f(tx)
 }
 
@@ -58,7 +58,7 @@ func (n *Net) Events(ctx context.Context, after uint64, max int) (events []chain
 		err = n.placeEvents(ctx, events)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("events: %w", err)
+		return nil, fmt.Errorf("events: %w", n.store.named(err))
 	}
 	return events, nil
 }

@@ -6,7 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net/url"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,6 +14,7 @@ import (
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
 
+	"github.com/walfs/walfs/chain/localnet/pagesum"
 	"github.com/walfs/walfs/chain/move"
 )
 
@@ -57,27 +58,30 @@ var ErrSchema = errors.New("ledger has a newer schema")
 
 // store is the database of a ledger: one connection that writes, a few that read.
 type store struct {
+	path   string
+	log    *slog.Logger
 	lock   *os.File
 	writer *sql.DB
 	reader *sql.DB
 
+	told  sync.Once  // that it is damaged
 	mu    sync.Mutex // guards types
 	types map[int64]move.StructTag
 }
 
-// openStore locks the folder and opens the database in it. It reports whether
+// openStore opens the database in a folder that is locked, which it closes with the lock. It reports whether
 // the database is new and has no schema yet.
-func openStore(dir, driver string) (s *store, fresh bool, err error) {
-	s = &store{types: make(map[int64]move.StructTag)}
+func openStore(dir string, lock *os.File, driver string, log *slog.Logger) (s *store, fresh bool, err error) {
+	path := filepath.Join(dir, databaseFile)
+	s = &store{path: path, log: log, lock: lock, types: make(map[int64]move.StructTag)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = s.named(errors.Join(err, s.close()))
 		}
 	}()
-	if s.lock, err = lockFolder(dir); err != nil {
+	if err := pagesum.Create(path); err != nil {
 		return s, false, err
 	}
-	path := filepath.Join(dir, databaseFile)
 	if s.writer, err = sql.Open(driver, dsn(path, "_txlock=immediate")); err != nil {
 		return s, false, err
 	}
@@ -120,9 +124,7 @@ func (s *store) migrate(version int) error {
 // dsn opens the database so that a commit is safe against kill -9. What a power
 // cut takes back is in the log, which was synced before.
 func dsn(path, options string) string {
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(),
-		RawQuery: "_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=10000&_foreign_keys=1&" + options}
-	return u.String()
+	return pagesum.URI(path, "vfs="+pagesum.VFS+"&_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=10000&_foreign_keys=1&"+options)
 }
 
 func lockFolder(dir string) (*os.File, error) {
@@ -178,7 +180,7 @@ func (s *store) object(ctx context.Context, q queryer, id move.ID) (*move.Object
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return o, err
+	return o, s.named(err)
 }
 
 // scanObject reads the columns that object selects.
