@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,6 +31,19 @@ type plan struct {
 	EpochMS int64      `json:"epoch_ms,omitempty"` // of the ledger's genesis; 0: its default
 	// TakeOver is set by Adopt until the network is opened for the first time.
 	TakeOver bool `json:"take_over,omitempty"`
+	// Sum is the CRC32C of the rest, in hex; empty in files of earlier programs.
+	Sum string `json:"sum,omitempty"`
+}
+
+// ErrPlan reports a network.json that is not what was written.
+var ErrPlan = errors.New("network.json is damaged")
+
+// sum returns the checksum of all fields but Sum.
+func (p *plan) sum() (string, error) {
+	rest := *p
+	rest.Sum = ""
+	raw, err := json.Marshal(rest)
+	return fmt.Sprintf("%08x", crc32.Checksum(raw, crc32.MakeTable(crc32.Castagnoli))), err
 }
 
 // planNode is one node. Dir may be relative to the network's folder.
@@ -77,8 +91,12 @@ func readPlan(dir string) (p plan, err error) {
 // the names and the seed follow folders.
 func parsePlan(raw []byte) (p plan, err error) {
 	if err := json.Unmarshal(raw, &p); err != nil {
-		return p, err
+		return p, fmt.Errorf("%w: %w", ErrPlan, err)
 	}
+	if sum, err := p.sum(); err != nil || p.Sum != "" && p.Sum != sum {
+		return p, errors.Join(fmt.Errorf("%w: checksum %.20q, want %s", ErrPlan, p.Sum, sum), err)
+	}
+	p.Sum = ""
 	if p.Version != planVersion {
 		return p, fmt.Errorf("version %d, want %d", p.Version, planVersion)
 	}
@@ -136,7 +154,12 @@ func nodeFolder(disk, name, seed string) string { return filepath.Join(disk, nam
 
 // save writes the plan so that it appears whole.
 func (p *plan) save(dir string) error {
-	raw, err := json.MarshalIndent(p, "", "  ")
+	summed := *p
+	var err error
+	if summed.Sum, err = p.sum(); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(summed, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package embedded
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -42,6 +44,41 @@ func TestParsePlan(t *testing.T) {
 		if _, err := parsePlan([]byte(bad)); err == nil || bad == good {
 			t.Errorf("%s: %s is taken", name, bad)
 		}
+	}
+}
+
+// TestPlanSum changes each bit of a network.json: it is refused, or says the same. One of before there were checksums is taken.
+func TestPlanSum(t *testing.T) {
+	dir := t.TempDir()
+	want := newPlan(Config{Nodes: 2, Shards: 7, NodeDirs: []string{"/disk"}})
+	if err := want.save(dir); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "network.json"))
+	if err != nil || !bytes.Contains(raw, []byte(`"sum"`)) {
+		t.Fatalf("%s, %v", raw, err)
+	}
+	if old, err := parsePlan(made(t)); err != nil || old.Shards != 7 {
+		t.Errorf("without a checksum: %v", err)
+	}
+	refused := 0
+	for bit := range 8 * len(raw) {
+		bad := bytes.Clone(raw)
+		bad[bit/8] ^= 1 << (bit % 8)
+		got, err := parsePlan(bad)
+		switch {
+		case errors.Is(err, ErrPlan):
+			refused++
+		case err != nil || !reflect.DeepEqual(got, want):
+			t.Errorf("bit %d of byte %d: %v, %+v", bit%8, bit/8, err, got)
+		}
+	}
+	if refused < 4*len(raw) {
+		t.Errorf("%d of %d refused", refused, 8*len(raw))
+	}
+	p, err := readPlan(dir)
+	if err != nil || !reflect.DeepEqual(p, want) {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

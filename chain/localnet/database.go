@@ -35,6 +35,9 @@ const damagedSuffix = ".damaged"
 // oldSuffix is of the name of a database without checksums, until what takes its place is there.
 const oldSuffix = ".old"
 
+// ErrDatabase reports a damaged ledger.db that is made anew when the ledger is opened again.
+var ErrDatabase = errors.New("the ledger's database is damaged")
+
 // DatabaseError reports that ledger.db is not what was written.
 type DatabaseError struct {
 	Path string
@@ -50,10 +53,10 @@ func (e *DatabaseError) Error() string {
 	return fmt.Sprintf("%s is damaged (%s), and cannot be made anew from the ledger's log: %v", e.Path, e.What, e.Err)
 }
 
-// Unwrap returns ErrDamaged, and why the database cannot be made anew.
+// Unwrap returns ErrDamaged, and ErrDatabase or why the database cannot be made anew.
 func (e *DatabaseError) Unwrap() []error {
 	if e.Err == nil {
-		return []error{ErrDamaged}
+		return []error{ErrDamaged, ErrDatabase}
 	}
 	return []error{ErrDamaged, e.Err}
 }

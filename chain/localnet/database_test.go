@@ -148,7 +148,7 @@ func TestRuinedWhileOpen(t *testing.T) {
 	pages := len(readFile(t, path)) / pagesum.PageSize
 	check := func(what string, err error) bool {
 		var bad *DatabaseError
-		if err != nil && (!errors.As(err, &bad) || !errors.Is(err, ErrDamaged)) {
+		if err != nil && (!errors.As(err, &bad) || !errors.Is(err, ErrDatabase)) {
 			t.Errorf("%s: %v", what, err)
 		}
 		return err != nil
