@@ -233,6 +233,9 @@ func TestRuinedWAL(t *testing.T) {
 		diffTables(t, fmt.Sprintf("byte %d of %d, %d of a frame", at, len(wal), (at-header)%frame), tables(t, again), want)
 		checkRows(t, again)
 		must(t, again.Close())
+		if _, err := os.Stat(filepath.Join(dir, databaseFile+damagedSuffix)); err != nil {
+			t.Errorf("byte %d of %d: not noticed: %v", at, len(wal), err)
+		}
 	}
 }
 
