@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/walfs/walfs/blobstore"
@@ -53,11 +54,11 @@ func TestPutWithFailingNodes(t *testing.T) {
 		"down": embedded.Down, "hanging": embedded.Hang, "slow": embedded.Slow, "refusing": embedded.RefuseStore,
 		"full": embedded.NoRoom, "signing something else": embedded.BadSignature, "of another epoch": embedded.OldEpoch,
 	}
-	w := newWorld(t, 0, 0)
-	seed := uint64(0)
-	for name, fault := range faults {
-		t.Run(name, func(t *testing.T) {
-			defer w.inject(0, 0, 4, 9)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0, 0)
+		seed := uint64(0)
+		for name, fault := range faults {
+			t.Logf("nodes that are %s", name)
 			w.reconnect()
 			w.inject(fault, 0, 4, 9)
 			seed++
@@ -70,8 +71,9 @@ func TestPutWithFailingNodes(t *testing.T) {
 			if want := map[bool]int{true: 3}[fault == embedded.BadSignature]; wrong != want {
 				t.Errorf("problems %+v, want %d", w.client.Problems(), want)
 			}
-		})
-	}
+			w.inject(0, 0, 4, 9)
+		}
+	})
 }
 
 func TestPutWithoutQuorum(t *testing.T) {
@@ -758,42 +760,44 @@ func TestPutEnds(t *testing.T) {
 // do not wait for it again and again.
 func TestPutWithAStuckNode(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 4, 10)
-	free := make(chan struct{})
-	w.config.Dial = func(m walrus.Member) (*node.Client, error) {
-		c, err := w.net.Dial(m)
-		if err != nil || m.Name != w.node(1) {
-			return c, err
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, 10)
+		free := make(chan struct{})
+		w.config.Dial = func(m walrus.Member) (*node.Client, error) {
+			c, err := w.net.Dial(m)
+			if err != nil || m.Name != w.node(1) {
+				return c, err
+			}
+			return node.NewClient(node.Calls{
+				Store:   func(ctx context.Context, h node.Handover) error { <-free; return c.Store(ctx, h) },
+				Confirm: c.Confirm, Metadata: c.Metadata, Sliver: c.Sliver,
+			}), nil
 		}
-		return node.NewClient(node.Calls{
-			Store:   func(ctx context.Context, h node.Handover) error { <-free; return c.Store(ctx, h) },
-			Confirm: c.Confirm, Metadata: c.Metadata, Sliver: c.Sliver,
-		}), nil
-	}
-	w.reconnect()
-	// Shares differ: take the node out of the quorum only if the others make one.
-	state, err := w.ledger.State(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if g := state.Committee.Geometry(); !g.IsQuorum(g.Shards - state.Committee.Weight(memberOf(t, &state.Committee, w.node(1)))) {
-		t.Fatal("the stuck node is too heavy")
-	}
-	var took []time.Duration
-	for i := range 5 {
-		began := time.Now()
-		blob := randomBlob(uint64(i), 10_000)
-		r := w.put(blob)
-		took = append(took, time.Since(began))
-		w.reads(r, blob)
-	}
-	if slices.Min(took[2:]) > 2*time.Second { // that of a machine which is busy now and then
-		t.Errorf("puts took %v: the stuck node is waited for", took)
-	}
-	close(free)
-	if err := w.client.Close(); err != nil {
-		t.Error(err)
-	}
+		w.reconnect()
+		// Shares differ: take the node out of the quorum only if the others make one.
+		state, err := w.ledger.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := state.Committee.Geometry(); !g.IsQuorum(g.Shards - state.Committee.Weight(memberOf(t, &state.Committee, w.node(1)))) {
+			t.Fatal("the stuck node is too heavy")
+		}
+		var took []time.Duration
+		for i := range 5 {
+			began := time.Now()
+			blob := randomBlob(uint64(i), 10_000)
+			r := w.put(blob)
+			took = append(took, time.Since(began))
+			w.reads(r, blob)
+		}
+		if slices.Max(took[2:]) > 0 {
+			t.Errorf("puts took %v: the stuck node is waited for", took)
+		}
+		close(free)
+		if err := w.client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func memberOf(t *testing.T, c *walrus.Committee, name string) int {

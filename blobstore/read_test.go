@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/walfs/walfs/blobstore"
@@ -101,118 +102,122 @@ func TestReadAt(t *testing.T) {
 	}
 }
 
-// Plain reads touch the source slivers only, each once, and none that is
-// cached. On a machine so busy that a node looks late, one decoding may come on top.
+// Plain reads touch the source slivers only, each once, and none that is cached.
 func TestReadsAreCheap(t *testing.T) {
 	t.Parallel()
-	const source, decoding = 34, 34
-	w := newWorld(t, 0, 0)
-	w.withCache(1 << 30)
-	blob := randomBlob(1, 700_000)
-	r := w.put(blob)
-	w.reads(r, blob)
-	first := w.sliverReads()
-	if first < source || first > source+decoding {
-		t.Errorf("%d slivers read, want the %d source slivers", first, source)
-	}
-	w.reads(r, blob)
-	w.reconnect() // an empty memory
-	w.reads(r, blob)
-	if n := w.sliverReads(); n != first {
-		t.Errorf("%d more slivers read though all are cached", n-first)
-	}
-	var wg sync.WaitGroup
-	second := randomBlob(2, 700_000)
-	r = w.put(second)
-	for range 8 {
-		wg.Go(func() { w.reads(r, second) })
-	}
-	wg.Wait()
-	if n := w.sliverReads() - first; n > 2*source+decoding {
-		t.Errorf("eight readers read %d slivers, want about %d: they share", n, source)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const source = 34
+		w := newWorld(t, 0, 0)
+		w.withCache(1 << 30)
+		blob := randomBlob(1, 700_000)
+		r := w.put(blob)
+		w.reads(r, blob)
+		first := w.sliverReads()
+		if first != source {
+			t.Errorf("%d slivers read, want the %d source slivers", first, source)
+		}
+		w.reads(r, blob)
+		w.reconnect() // an empty memory
+		w.reads(r, blob)
+		if n := w.sliverReads(); n != first {
+			t.Errorf("%d more slivers read though all are cached", n-first)
+		}
+		var wg sync.WaitGroup
+		second := randomBlob(2, 700_000)
+		r = w.put(second)
+		for range 8 {
+			wg.Go(func() { w.reads(r, second) })
+		}
+		wg.Wait()
+		if n := w.sliverReads() - first; n != source {
+			t.Errorf("eight readers read %d slivers, want %d: they share", n, source)
+		}
+	})
 }
 
 // With six of ten nodes down every byte is there; with seven it is an error,
 // in time; and when nodes come back it is there again, with the same client.
 func TestReadWithNodesDown(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 0, 0)
-	cache := w.withCache(1 << 30)
-	blob := randomBlob(1, 500_000)
-	r := w.put(blob)
-	fresh := func() {
-		if err := cache.Clear(); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0, 0)
+		cache := w.withCache(1 << 30)
+		blob := randomBlob(1, 500_000)
+		r := w.put(blob)
+		fresh := func() {
+			if err := cache.Clear(); err != nil {
+				t.Fatal(err)
+			}
+			w.reconnect()
+		}
+		for _, down := range []int{1, 3, 6} {
+			for i := range down {
+				if err := w.net.Stop(w.node(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fresh()
+			before := w.sliverReads()
+			w.reads(r, blob)
+			if n := w.sliverReads() - before; n > 4*34 {
+				t.Errorf("%d slivers read with %d nodes down: decoded again and again", n, down)
+			}
+		}
+		if err := w.net.Stop(w.node(7)); err != nil {
 			t.Fatal(err)
 		}
-		w.reconnect()
-	}
-	for _, down := range []int{1, 3, 6} {
-		for i := range down {
-			if err := w.net.Stop(w.node(i)); err != nil {
+		w.config.ReadTimeout = 3 * time.Second
+		fresh()
+		p := bytes.Repeat([]byte{0xee}, 4096)
+		off := w.heldBy(r, 0, 1, 2, 3, 4, 5, 7)
+		began := time.Now()
+		n, err := w.client.ReadAt(t.Context(), r.Blob, p, off)
+		took := time.Since(began)
+		var few *redstuff.TooFewError
+		if n != 0 || !errors.Is(err, blobstore.ErrUnavailable) || !errors.As(err, &few) || few.Have != 30 || few.Need != 34 {
+			t.Errorf("read with 7 nodes down: %d, %v, want 30 of 34", n, err)
+		}
+		if took < w.config.ReadTimeout || took > w.config.ReadTimeout+time.Second {
+			t.Errorf("the error took %v", took)
+		}
+		if !bytes.Equal(p, bytes.Repeat([]byte{0xee}, 4096)) {
+			t.Error("buffer was written to")
+		}
+		w.config.ReadTimeout = time.Minute
+		fresh()
+		back := make(chan error, 1)
+		w.ledger.set(nil, nil)
+		go func() { back <- w.net.Start(context.WithoutCancel(t.Context()), w.node(7)) }()
+		w.reads(r, blob) // waits for the node
+		if err := <-back; err != nil {
+			t.Fatal(err)
+		}
+		for i := range 6 {
+			if err := w.net.Start(t.Context(), w.node(i)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		fresh()
-		before := w.sliverReads()
-		w.reads(r, blob)
-		if n := w.sliverReads() - before; n > 4*34 {
-			t.Errorf("%d slivers read with %d nodes down: decoded again and again", n, down)
-		}
-	}
-	if err := w.net.Stop(w.node(7)); err != nil {
-		t.Fatal(err)
-	}
-	w.config.ReadTimeout = 3 * time.Second
-	fresh()
-	p := bytes.Repeat([]byte{0xee}, 4096)
-	off := w.heldBy(r, 0, 1, 2, 3, 4, 5, 7)
-	began := time.Now()
-	n, err := w.client.ReadAt(t.Context(), r.Blob, p, off)
-	took := time.Since(began)
-	var few *redstuff.TooFewError
-	if n != 0 || !errors.Is(err, blobstore.ErrUnavailable) || !errors.As(err, &few) || few.Have != 30 || few.Need != 34 {
-		t.Errorf("read with 7 nodes down: %d, %v, want 30 of 34", n, err)
-	}
-	if took < w.config.ReadTimeout || took > w.config.ReadTimeout+time.Minute {
-		t.Errorf("the error took %v", took)
-	}
-	if !bytes.Equal(p, bytes.Repeat([]byte{0xee}, 4096)) {
-		t.Error("buffer was written to")
-	}
-	w.config.ReadTimeout = time.Minute
-	fresh()
-	back := make(chan error, 1)
-	w.ledger.set(nil, nil)
-	go func() { back <- w.net.Start(context.WithoutCancel(t.Context()), w.node(7)) }()
-	w.reads(r, blob) // waits for the node
-	if err := <-back; err != nil {
-		t.Fatal(err)
-	}
-	for i := range 6 {
-		if err := w.net.Start(t.Context(), w.node(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// Nodes that are back are used again, by the client that saw them down.
-	deadline := time.Now().Add(time.Minute)
-	before, used := w.net.Nodes(), 0
-	for i := uint64(0); used < len(before); i++ {
-		if err := cache.Clear(); err != nil {
-			t.Fatal(err)
-		}
-		blob := randomBlob(100+i, 100_000)
-		w.reads(w.put(blob), blob)
-		used = 0
-		for j, n := range w.net.Nodes() {
-			if n.SliverReads > before[j].SliverReads {
-				used++
+		// Nodes that are back are used again, by the client that saw them down.
+		deadline := time.Now().Add(time.Minute)
+		before, used := w.net.Nodes(), 0
+		for i := uint64(0); used < len(before); i++ {
+			time.Sleep(time.Second)
+			if err := cache.Clear(); err != nil {
+				t.Fatal(err)
+			}
+			blob := randomBlob(100+i, 100_000)
+			w.reads(w.put(blob), blob)
+			used = 0
+			for j, n := range w.net.Nodes() {
+				if n.SliverReads > before[j].SliverReads {
+					used++
+				}
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("only %d nodes are used again", used)
 			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("only %d nodes are used again", used)
-		}
-	}
+	})
 }
 
 // Nodes that lie are found out, named, and not believed, up to a third of them
@@ -259,21 +264,23 @@ func TestReadWithLyingNodes(t *testing.T) {
 // All nodes lie: an error and nothing else.
 func TestReadWhenAllLie(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 4, 10)
-	w.config.ReadTimeout = 3 * time.Second
-	w.reconnect()
-	blob := randomBlob(1, 50_000)
-	r := w.put(blob)
-	w.inject(embedded.Corrupt, 0, 1, 2, 3)
-	p := make([]byte, 1000)
-	if n, err := w.client.ReadAt(t.Context(), r.Blob, p, 0); n != 0 || !errors.Is(err, blobstore.ErrUnavailable) {
-		t.Errorf("read: %d, %v", n, err)
-	}
-	if !bytes.Equal(p, make([]byte, 1000)) {
-		t.Error("wrong bytes came through")
-	}
-	w.inject(0, 0, 1, 2, 3)
-	w.reads(r, blob)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, 10)
+		w.config.ReadTimeout = 3 * time.Second
+		w.reconnect()
+		blob := randomBlob(1, 50_000)
+		r := w.put(blob)
+		w.inject(embedded.Corrupt, 0, 1, 2, 3)
+		p := make([]byte, 1000)
+		if n, err := w.client.ReadAt(t.Context(), r.Blob, p, 0); n != 0 || !errors.Is(err, blobstore.ErrUnavailable) {
+			t.Errorf("read: %d, %v", n, err)
+		}
+		if !bytes.Equal(p, make([]byte, 1000)) {
+			t.Error("wrong bytes came through")
+		}
+		w.inject(0, 0, 1, 2, 3)
+		w.reads(r, blob)
+	})
 }
 
 // A node that is slow costs a read one hedge, and the next reads nothing.
@@ -281,17 +288,19 @@ func TestSlowNodes(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]embedded.Fault{"slow": embedded.Slow, "hanging": embedded.Hang} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, 0, 0)
-			blob := randomBlob(1, 400_000)
-			r := w.put(blob)
-			holders := w.holders(r)
-			w.inject(fault, holders[0], holders[1], holders[2])
-			began := time.Now()
-			w.reads(r, blob)
-			// One hedge finds out about the first, one more about the others.
-			if took := time.Since(began); took < 300*time.Millisecond || took > 15*time.Second {
-				t.Errorf("a whole blob took %v", took)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 0, 0)
+				blob := randomBlob(1, 400_000)
+				r := w.put(blob)
+				holders := w.holders(r)
+				w.inject(fault, holders[0], holders[1], holders[2])
+				began := time.Now()
+				w.reads(r, blob)
+				// One hedge finds out about the first, one more about the others.
+				if took := time.Since(began); took < 300*time.Millisecond || took >= embedded.SlowDelay {
+					t.Errorf("a whole blob took %v", took)
+				}
+			})
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/walfs/walfs/blobstore"
@@ -318,30 +319,32 @@ func TestRunFollowsTheLedger(t *testing.T) {
 }
 
 func TestFaultsHeedTheirContext(t *testing.T) {
-	n := start(t, embedded.Config{Dir: t.TempDir(), Nodes: 4, Shards: 10})
-	call, err := n.Dial(walrus.Member{Name: "node-00"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for fault, want := range map[embedded.Fault]error{
-		embedded.Hang: context.DeadlineExceeded, embedded.Slow: context.DeadlineExceeded,
-		embedded.Down: node.ErrUnavailable, 0: node.ErrNotFound,
-	} {
-		if err := n.Inject("node-00", fault); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, embedded.Config{Dir: t.TempDir(), Nodes: 4, Shards: 10})
+		call, err := n.Dial(walrus.Member{Name: "node-00"})
+		if err != nil {
 			t.Fatal(err)
 		}
-		limit := time.Minute
-		if errors.Is(want, context.DeadlineExceeded) {
-			limit = 50 * time.Millisecond
+		for fault, want := range map[embedded.Fault]error{
+			embedded.Hang: context.DeadlineExceeded, embedded.Slow: context.DeadlineExceeded,
+			embedded.Down: node.ErrUnavailable, 0: node.ErrNotFound,
+		} {
+			if err := n.Inject("node-00", fault); err != nil {
+				t.Fatal(err)
+			}
+			limit := time.Minute
+			if errors.Is(want, context.DeadlineExceeded) {
+				limit = 50 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			_, errMetadata := call.Metadata(ctx, walrus.BlobID{})
+			_, errSliver := call.Sliver(ctx, walrus.SliverID{})
+			cancel()
+			if !errors.Is(errMetadata, want) || !errors.Is(errSliver, want) {
+				t.Errorf("fault %b: %v, %v, want %v", fault, errMetadata, errSliver, want)
+			}
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		_, errMetadata := call.Metadata(ctx, walrus.BlobID{})
-		_, errSliver := call.Sliver(ctx, walrus.SliverID{})
-		cancel()
-		if !errors.Is(errMetadata, want) || !errors.Is(errSliver, want) {
-			t.Errorf("fault %b: %v, %v, want %v", fault, errMetadata, errSliver, want)
-		}
-	}
+	})
 }
 
 func TestRunEnds(t *testing.T) {
