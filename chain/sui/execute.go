@@ -107,7 +107,7 @@ func (c *Client) settle(ctx context.Context) error {
 	for _, r := range open {
 		result, err := c.lookup(ctx, r.Digest, w.types.WALType())
 		if result == nil && err == nil {
-			result, err = c.send(ctx, &r.Attempt, r.Digest, w.types.WALType())
+			result, err = c.send(ctx, r, w.types.WALType())
 		}
 		if _, err := c.close(ctx, r, result, err); err != nil && !isOver(err) {
 			return fmt.Errorf("settle transaction %s: %w", r.Digest, err)
@@ -265,13 +265,13 @@ func (c *Client) attempt(ctx context.Context, v call, hash [32]byte, fresh bool)
 		return nil, nil, err
 	}
 	r := &record{Kind: recordSigned, Tx: v.tx, Owner: c.Address(), Request: hash, Digest: draft.Digest,
-		Attempt: attempt{Raw: draft.Raw, Signature: signature, Shape: draft.shape}}
+		Attempt: attempt{Raw: draft.Raw, Signature: signature, Shape: draft.shape}, unsent: true}
 	c.stage("signed")
 	if err := c.journal.append(r); err != nil {
 		return nil, nil, err
 	}
 	c.stage("journalled")
-	result, err := c.send(ctx, &r.Attempt, r.Digest, draft.wal)
+	result, err := c.send(ctx, r, draft.wal)
 	c.stage("sent")
 	out, err := c.close(ctx, r, result, err)
 	c.stage("closed")

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pb "github.com/block-vision/sui-go-sdk/pb/sui/rpc/v2"
@@ -168,24 +169,30 @@ func (w *town) until(done func() bool) {
 	}
 }
 
+// rival returns another client of the first owner, with a journal of its own.
+func (w *town) rival() *sui.Client {
+	w.t.Helper()
+	elsewhere, err := sui.OpenJournal(w.t.TempDir())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := elsewhere.Close(); err != nil {
+			w.t.Error(err)
+		}
+	})
+	mine := w.journal
+	w.journal = elsewhere
+	defer func() { w.journal = mine }()
+	return w.client(wallet(w.t, 1))
+}
+
 // TestOvertaken lets another client of the same owner use the coins after a
 // transaction was signed: the transaction is dead, and built anew.
 func TestOvertaken(t *testing.T) {
 	w := newTown(t, 4, 10)
 	w.fund(1, wallet(t, 1), chaintest.MinFunds)
-	elsewhere, err := sui.OpenJournal(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := elsewhere.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	mine := w.journal
-	w.journal = elsewhere
-	rival := w.client(wallet(t, 1))
-	w.journal = mine
+	rival := w.rival()
 	var overtaken int
 	var once sync.Once
 	var cost uint64
@@ -324,28 +331,30 @@ func TestLocked(t *testing.T) {
 // TestForgotten lets the full node forget a transaction whose answer was lost,
 // as those do that keep no history: it is not paid a second time.
 func TestForgotten(t *testing.T) {
-	w := newTown(t, 4, 10)
-	w.fund(1, wallet(t, 1), chaintest.MinFunds)
-	p, forgets := newProxy(), false
-	c := w.client(wallet(t, 1), func(ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
-		switch name := path.Base(method); {
-		case forgets && name == "GetTransaction":
-			return status.Error(codes.NotFound, "pruned")
-		case forgets && name == execute:
-			return status.Error(codes.InvalidArgument, "object version is not available")
-		case name == execute:
-			defer func() { forgets = true }()
-			if err := call(ctx, method, request, reply, cc, options...); err != nil {
-				return err
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, 4, 10)
+		w.fund(1, wallet(t, 1), chaintest.MinFunds)
+		p, forgets := newProxy(), false
+		c := w.client(wallet(t, 1), func(ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+			switch name := path.Base(method); {
+			case forgets && name == "GetTransaction":
+				return status.Error(codes.NotFound, "pruned")
+			case forgets && name == execute:
+				return status.Error(codes.InvalidArgument, "object version is not available")
+			case name == execute:
+				defer func() { forgets = true }()
+				if err := call(ctx, method, request, reply, cc, options...); err != nil {
+					return err
+				}
+				return errLost
 			}
-			return errLost
+			return call(ctx, method, request, reply, cc, options...)
+		}, p.intercept)
+		if _, err := c.Register(t.Context(), chain.TxID{1}, []chain.Registration{registration(1)}); !errors.Is(err, sui.ErrForgotten) {
+			t.Errorf("got %v, want ErrForgotten", err)
 		}
-		return call(ctx, method, request, reply, cc, options...)
-	}, p.intercept)
-	if _, err := c.Register(t.Context(), chain.TxID{1}, []chain.Registration{registration(1)}); !errors.Is(err, sui.ErrForgotten) {
-		t.Errorf("got %v, want ErrForgotten", err)
-	}
-	if len(p.sent) != 1 {
-		t.Errorf("%d transactions arrived, want the first one", len(p.sent))
-	}
+		if len(p.sent) != 1 {
+			t.Errorf("%d transactions arrived, want the first one", len(p.sent))
+		}
+	})
 }

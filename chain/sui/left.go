@@ -128,7 +128,7 @@ const (
 )
 
 // knownFor is how long after a transaction a full node is taken to be behind that does not
-// know it. After that it may have forgotten it.
+// know it, or its objects as it left them. After that it may have forgotten it.
 const knownFor = time.Hour
 
 // awaitNewest waits, after a start, until the full node knows the newest transaction of the journal. What is read

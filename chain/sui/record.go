@@ -34,6 +34,7 @@ type record struct {
 	Digest  move.Digest
 	Outcome []byte // of recordDone: BCS of a chain.Outcome
 	Reason  string // of recordDead, for people
+	unsent  bool   // it was signed just now, and nobody has it; not written down
 }
 
 // BCS is the layout.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	pb "github.com/block-vision/sui-go-sdk/pb/sui/rpc/v2"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -19,14 +20,20 @@ var errDead = errors.New("transaction cannot be executed any more")
 // has decided. It returns errDead when it will never be executed, and the error
 // that readResult makes of one that failed. Any other error leaves it open: it
 // is to be sent again, byte for byte.
-func (c *Client) send(ctx context.Context, a *attempt, digest move.Digest, wal move.StructTag) (*Result, error) {
-	name := "TransactionData"
-	signature := "UserSignature"
-	answer, err := ask(ctx, c.conn, c.conn.execution.ExecuteTransaction, &pb.ExecuteTransactionRequest{
-		Transaction: &pb.Transaction{Bcs: &pb.Bcs{Name: &name, Value: a.Raw}},
-		Signatures:  []*pb.UserSignature{{Bcs: &pb.Bcs{Name: &signature, Value: a.Signature}}},
+func (c *Client) send(ctx context.Context, r *record, wal move.StructTag) (*Result, error) {
+	digest, name, signature := r.Digest, "TransactionData", "UserSignature"
+	sent := 0
+	once := func(ctx context.Context, q *pb.ExecuteTransactionRequest, o ...grpc.CallOption) (*pb.ExecuteTransactionResponse, error) {
+		sent++
+		return c.conn.execution.ExecuteTransaction(ctx, q, o...)
+	}
+	answer, err := ask(ctx, c.conn, once, &pb.ExecuteTransactionRequest{
+		Transaction: &pb.Transaction{Bcs: &pb.Bcs{Name: &name, Value: r.Attempt.Raw}},
+		Signatures:  []*pb.UserSignature{{Bcs: &pb.Bcs{Name: &signature, Value: r.Attempt.Signature}}},
 		ReadMask:    mask(executedMask...),
 	})
+	first := r.unsent && sent == 1
+	r.unsent = false
 	if err == nil {
 		if answer.GetTransaction().GetDigest() != digest.String() {
 			return nil, fmt.Errorf("transaction %s executed for %s: %w", answer.GetTransaction().GetDigest(), digest, ErrAnswer)
@@ -35,7 +42,7 @@ func (c *Client) send(ctx context.Context, a *attempt, digest move.Digest, wal m
 	}
 	switch status.Code(err) {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.Aborted, codes.NotFound, codes.AlreadyExists:
-		return c.verdict(ctx, a, digest, wal, err)
+		return c.verdict(ctx, r, first, wal, err)
 	}
 	return nil, fmt.Errorf("send transaction %s: %w", digest, err)
 }
@@ -70,56 +77,4 @@ func (c *Client) lookup(ctx context.Context, digest move.Digest, wal move.Struct
 		return nil, fmt.Errorf("look up transaction %s: %w", digest, err)
 	}
 	return c.settled(answer.GetTransaction(), wal)
-}
-
-// verdict finds out what a refusal means: the transaction may have been
-// executed by an earlier try, may have become impossible because something
-// else used its objects, or may be locked for now.
-func (c *Client) verdict(ctx context.Context, a *attempt, digest move.Digest, wal move.StructTag, refusal error) (*Result, error) {
-	moved, ours, err := c.moved(ctx, a, digest)
-	if err != nil {
-		return nil, err
-	}
-	// Asked after the objects were read, so that an execution in between is seen.
-	r, err := c.lookup(ctx, digest, wal)
-	if r != nil || err != nil {
-		return r, err
-	}
-	switch {
-	case ours:
-		return nil, fmt.Errorf("transaction %s: %w", digest, ErrForgotten)
-	case moved || status.Code(refusal) == codes.InvalidArgument:
-		return nil, fmt.Errorf("transaction %s: %s: %w", digest, status.Convert(refusal).Message(), errDead)
-	}
-	return nil, fmt.Errorf("transaction %s: %w: %w", digest, ErrLocked, refusal)
-}
-
-// moved tells whether an owned object that a transaction names is at another
-// version or gone, and whether it was this very transaction that changed one.
-func (c *Client) moved(ctx context.Context, a *attempt, digest move.Digest) (moved, ours bool, err error) {
-	var tx move.Transaction
-	if err := move.Unmarshal(a.Raw, &tx); err != nil {
-		return false, false, fmt.Errorf("transaction %s: %w", digest, err)
-	}
-	refs := tx.Gas.Payment
-	for _, in := range tx.Inputs {
-		if in.Kind == move.InputOwned {
-			refs = append(refs, in.Object)
-		}
-	}
-	for _, ref := range refs {
-		id := ref.ID.String()
-		answer, err := ask(ctx, c.conn, c.conn.ledger.GetObject,
-			&pb.GetObjectRequest{ObjectId: &id, ReadMask: mask("object_id", "version", "previous_transaction")})
-		switch {
-		case status.Code(err) == codes.NotFound:
-			moved = true
-		case err != nil:
-			return false, false, fmt.Errorf("read object %s: %w", ref.ID, err)
-		case answer.GetObject().GetVersion() != ref.Version:
-			moved = true
-			ours = ours || answer.GetObject().GetPreviousTransaction() == digest.String()
-		}
-	}
-	return moved, ours, nil
 }
