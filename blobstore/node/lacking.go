@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/walfs/walfs/blobstore/walrus"
 )
@@ -103,13 +104,18 @@ func (n *Node) lacks(ctx context.Context, blob walrus.BlobID) error {
 	return err
 }
 
-// settled notes that nothing of a blob is missing.
-func (n *Node) settled(ctx context.Context, blob walrus.BlobID) error {
+// settled notes that nothing is missing of a blob of which the node is to hold own. A blob of which
+// a read has found something damaged since that was looked at stays noted.
+func (n *Node) settled(ctx context.Context, blob walrus.BlobID, own []slotKey) error {
 	if n.lacking.count.Load() == 0 {
 		return nil
 	}
 	n.lacking.Lock()
 	defer n.lacking.Unlock()
+	if slices.ContainsFunc(own, func(key slotKey) bool { return n.isBad(sliverOf(blob, key)) }) ||
+		len(own) > 0 && n.isBad(walrus.SliverID{Blob: blob, Axis: BadMetadata}) {
+		return nil
+	}
 	news, err := n.catalogue.dropLacking(ctx, blob)
 	if news {
 		n.lacking.count.Add(-1)

@@ -156,12 +156,13 @@ func (n *Node) confirm(ctx context.Context, blob walrus.BlobID, p walrus.Persist
 	unlock := n.blobs.lock(blob)
 	defer unlock()
 	if !n.durable.is(blob, state.Epoch) {
-		if err := n.secure(ctx, blob, n.own(state, blob)); err != nil {
+		own := n.own(state, blob)
+		if err := n.secure(ctx, blob, own); err != nil {
 			return c, err
 		}
 		n.durable.add(blob, state.Epoch)
 		// Its slots may have come one by one.
-		if err := errors.Join(n.catalogue.setWhole(ctx, blob), n.settled(ctx, blob)); err != nil {
+		if err := errors.Join(n.catalogue.setWhole(ctx, blob), n.settled(ctx, blob, own)); err != nil {
 			return c, err
 		}
 	}

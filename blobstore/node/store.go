@@ -66,7 +66,7 @@ func (n *Node) store(ctx context.Context, h Handover) error {
 	}
 	if s.complete() {
 		n.durable.add(h.Blob, state.Epoch)
-		if err := n.settled(ctx, h.Blob); err != nil {
+		if err := n.settled(ctx, h.Blob, s.own); err != nil {
 			return err
 		}
 	}

@@ -120,14 +120,14 @@ func (n *Node) gap(ctx context.Context, blob walrus.BlobID, depth Depth) (g Gap,
 	}
 	own := n.own(state, blob)
 	if !wanted || len(own) == 0 {
-		return g, errors.Join(ErrNotRegistered, n.settled(ctx, blob))
+		return g, errors.Join(ErrNotRegistered, n.settled(ctx, blob, nil))
 	}
 	g.Blob = blob
 	if err := n.look(ctx, &g, own, depth); err != nil {
 		return g, err
 	}
 	if g.None() {
-		return g, errors.Join(n.catalogue.setWhole(ctx, blob), n.settled(ctx, blob))
+		return g, errors.Join(n.catalogue.setWhole(ctx, blob), n.settled(ctx, blob, own))
 	}
 	return g, n.lacks(ctx, blob)
 }

@@ -93,6 +93,40 @@ func TestLacking(t *testing.T) {
 	}
 }
 
+// A read finds a slot damaged after it was looked at, and before all is said to be there: what it found stays noted.
+func TestDamagedWhileLookedAt(t *testing.T) {
+	b := newBench(t)
+	n := b.open(disk())
+	s := b.sample(1, 5000)
+	if err := n.Store(t.Context(), s.handover()); err != nil {
+		t.Fatal(err)
+	}
+	b.certify(s)
+	b.sync(n)
+	n.Close()
+	n = b.open(watch(func(op string, _ *os.File, _ string) error {
+		if op == "sync" {
+			n.damaged(t.Context(), walrus.SliverID{Blob: s.Blob(), Axis: s.handover().Slots[1].Axis(), Index: uint16(s.handover().Slots[1].Index())}, errRot)
+		}
+		return nil
+	}))
+	if _, err := n.Confirm(t.Context(), s.Blob(), permanent); err != nil {
+		t.Fatal(err)
+	}
+	b.lacking(n, s)
+	if g := b.gap(n, s, Marks); len(g.Missing) != 1 || g.Damaged != 1 {
+		t.Errorf("gap %+v, want one slot", g)
+	}
+	n.os = disk()
+	if err := n.Store(t.Context(), s.handover()); err != nil {
+		t.Fatal(err)
+	}
+	b.lacking(n)
+	if len(n.Status().BadSlots) != 0 {
+		t.Errorf("%v", n.Status().BadSlots)
+	}
+}
+
 // A catalogue of another version is made anew, and knows what is certified and what is lacking.
 func TestOldCatalogue(t *testing.T) {
 	b := newBench(t)
