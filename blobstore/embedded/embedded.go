@@ -20,7 +20,8 @@
 // So a network can be made of node folders alone, with Find and Adopt.
 //
 // The key of a node is the proof that its folder is there: on a folder without
-// it, for example because a disk is not mounted, no node is started.
+// it, for example because a disk is not mounted, no node is started. A node whose
+// folder goes away while it is up goes down, and comes up when it is there again.
 package embedded
 
 import (
@@ -202,12 +203,12 @@ func (n *Network) AdvanceEpoch(ctx context.Context) error { return n.ledger.Adva
 const (
 	// followEvery is how often nodes look at the ledger of their own accord, while there is news.
 	followEvery = 10 * time.Second
-	// restEvery is how often they, and the copies of its log, are looked after when there is none.
+	// restEvery is how often they, their folders and the copies of its log are looked after when there is none.
 	restEvery = time.Minute
 )
 
 // Run changes the epochs when they are due, lets the nodes follow the ledger and
-// looks after the copies of its log, until ctx ends.
+// looks after their folders and the copies of its log, until ctx ends.
 func (n *Network) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -241,6 +242,7 @@ func (n *Network) Follow(ctx context.Context) {
 			return
 		case <-due.C:
 		}
+		n.tend(ctx)
 		_, turn = n.ledger.News()
 		if n.followTo(ctx, turn) {
 			known = turn

@@ -70,27 +70,31 @@ func lockFolder(folder string) (*os.File, error) {
 }
 
 // claim makes a node's folder this network's: it is locked, and its copy of the
-// log brought up to date. release undoes it.
-func (n *Network) claim(folder string) (release func(), err error) {
+// log brought up to date.
+func (n *Network) claim(folder string) (*claimed, error) {
 	lock, err := lockFolder(folder)
 	if err != nil {
 		return nil, err
 	}
-	release = func() {
+	mark, err := lock.Stat()
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	c := &claimed{folder: folder, mark: mark, release: func() {
 		n.ledger.Detach(folder)
 		if err := lock.Close(); err != nil {
 			n.cfg.Log.Warn("close lock", "dir", folder, "err", err)
 		}
-	}
+	}}
 	err = n.ledger.Attach(folder)
 	if errors.Is(err, localnet.ErrTakenOver) || errors.Is(err, localnet.ErrFork) {
-		release()
+		c.release()
 		return nil, err
 	}
 	if err != nil {
 		n.cfg.Log.Warn("node has no whole copy of the ledger's log", "dir", folder, "err", err)
 	}
-	return release, nil
+	return c, nil
 }
 
 // keep brings what a node's folder holds of network and drive up to date.

@@ -20,9 +20,10 @@ type member struct {
 
 	mu     sync.Mutex // guards the fields below
 	node   *node.Node // nil while it is down
-	free   func()     // gives its folder back; set while it is up
+	held   *claimed   // its folder; set while it is up
 	key    *bls.SecretKey
 	reason string // why it is down
+	absent bool   // its folder was not there: it comes up by itself when it is
 	fault  Fault
 	last   node.Status // when it went down
 
@@ -37,6 +38,7 @@ type NodeStatus struct {
 	Name          string
 	State         string // "up" or "down"
 	Reason        string // why it is down: "stopped", or what was wrong
+	Absent        bool   // it is down as its folder is not there, and comes up by itself when it is
 	Dir           string
 	Shards        int
 	Blobs         int
@@ -79,10 +81,10 @@ func (n *Network) open(ctx context.Context, m *member) error {
 		return nil
 	}
 	if err := n.openIn(ctx, m); err != nil {
-		m.node, m.reason = nil, err.Error()
+		m.node, m.reason, m.absent = nil, err.Error(), absent(err)
 		return err
 	}
-	m.reason = ""
+	m.reason, m.absent = "", false
 	n.lacks() // perhaps: nobody has looked yet
 	return nil
 }
@@ -93,7 +95,7 @@ func (n *Network) openIn(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
-	free, err := n.claim(m.folder)
+	held, err := n.claim(m.folder)
 	if err != nil {
 		return err
 	}
@@ -102,10 +104,10 @@ func (n *Network) openIn(ctx context.Context, m *member) error {
 		Ledger: n.ledger, Lacks: n.lacks, Log: n.cfg.Log,
 	})
 	if err != nil {
-		free()
+		held.release()
 		return err
 	}
-	m.key, m.free = key, free
+	m.key, m.held = key, held
 	if err := n.keep(m.name, m.folder); err != nil {
 		n.cfg.Log.Warn("folder of the node has no whole copy of keys and facts", "node", m.name, "err", err)
 	}
@@ -138,27 +140,35 @@ func (n *Network) Up() []*node.Node {
 func (m *member) close(reason string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.absent = false
 	if m.node == nil {
 		if m.reason == "" || reason == stopped {
 			m.reason = reason
 		}
 		return nil
 	}
+	return m.end(reason)
+}
+
+// end closes the node. The caller holds m.mu.
+func (m *member) end(reason string) error {
 	err := m.node.Close()
-	m.free()
+	m.held.release()
 	m.last = m.node.Status()
 	m.node, m.reason = nil, reason
 	return err
 }
 
-// use returns the node for a call. It returns node.ErrUnavailable if it is down.
+// use returns the node for a call. It returns node.ErrUnavailable if it is down, or its folder is
+// not there: what took its place is not to be written to.
 func (m *member) use() (*node.Node, Fault, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.node == nil || m.fault&Down != 0 {
-		return nil, m.fault, fmt.Errorf("node %s is down: %w", m.name, node.ErrUnavailable)
+	up, fault, held := m.node, m.fault, m.held
+	m.mu.Unlock()
+	if up == nil || fault&Down != 0 || held.gone() {
+		return nil, fault, fmt.Errorf("node %s is down: %w", m.name, node.ErrUnavailable)
 	}
-	return m.node, m.fault, nil
+	return up, fault, nil
 }
 
 // follow lets the node, if it is up, follow the ledger to its end, unless it has since
@@ -197,12 +207,15 @@ func (n *Network) Nodes() []NodeStatus {
 func (m *member) status(shards int) NodeStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, state := m.last, "down"
+	s, state, reason, away := m.last, "down", m.reason, m.absent
 	if m.node != nil {
 		s, state = m.node.Status(), "up"
+		if m.held.gone() {
+			state, reason, away = "down", m.held.missing(), true
+		}
 	}
 	return NodeStatus{
-		Name: m.name, State: state, Reason: m.reason, Dir: m.folder, Shards: shards, Blobs: s.Blobs, Bytes: s.Bytes,
+		Name: m.name, State: state, Reason: reason, Absent: away, Dir: m.folder, Shards: shards, Blobs: s.Blobs, Bytes: s.Bytes,
 		SliverReads: s.SliverReads, MetadataReads: s.MetadataReads, SymbolReads: s.SymbolReads,
 		Lacking: s.Lacking, BadSlots: s.BadSlots,
 	}
@@ -239,6 +252,7 @@ func (n *Network) Start(ctx context.Context, name string) error {
 	if err := n.note(i, false); err != nil {
 		return fmt.Errorf("start node %s: %w", name, err)
 	}
+	n.lose(m)
 	return n.open(ctx, m)
 }
 

@@ -91,6 +91,7 @@ func (n *Network) Replace(ctx context.Context, name, dir string) error {
 }
 
 func (n *Network) replace(ctx context.Context, m *member, i int, dir string) error {
+	n.lose(m)
 	m.mu.Lock()
 	up, folder := m.node != nil, m.folder
 	m.mu.Unlock()

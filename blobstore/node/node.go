@@ -181,10 +181,15 @@ func (n *Node) makeFolder(dir string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// The folder of all blobs is gone too. That of the node is not made here: where that is
+	// not, its disk is not.
+	if err := os.Mkdir(n.blobsDir(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return n.os.syncDir(n.cfg.Dir) // the folder of all blobs was gone too
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return n.os.syncDir(n.cfg.Dir)
 }
 
 // PublicKey returns the key that the ledger knows the node by.

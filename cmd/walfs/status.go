@@ -88,6 +88,7 @@ type nodeStatus struct {
 	Dir        string   `json:"dir"`
 	Scrubbed   string   `json:"scrubbed,omitempty"`   // when all of it was last read and checked, as RFC 3339
 	Log        string   `json:"ledger_log,omitempty"` // why its copy of the ledger is not whole
+	absent     bool     // its folder is not there
 	healing
 }
 
@@ -219,7 +220,7 @@ const (
 func newNodeStatus(n embedded.NodeStatus) nodeStatus {
 	s := nodeStatus{
 		Name: n.Name, State: n.State, Reason: n.Reason, Shards: n.Shards, Blobs: n.Blobs, Bytes: n.Bytes,
-		SliverReads: n.SliverReads, BadSlots: len(n.BadSlots), Dir: n.Dir,
+		SliverReads: n.SliverReads, BadSlots: len(n.BadSlots), Dir: n.Dir, absent: n.Absent,
 	}
 	for _, bad := range n.BadSlots[:min(len(n.BadSlots), maxListed)] {
 		s.BadSlivers = append(s.BadSlivers, bad.ID.String())
@@ -298,7 +299,11 @@ func (d *drive) addProblems(s *status) {
 			up += n.Shards
 		}
 		if n.State != "up" && n.Reason != "stopped" {
-			s.Problems = append(s.Problems, fmt.Sprintf("%s is down: %s", n.Name, n.Reason))
+			hint := ""
+			if n.absent {
+				hint = fmt.Sprintf("; if it is lost, walfs node replace %s makes the node anew", n.Name)
+			}
+			s.Problems = append(s.Problems, fmt.Sprintf("%s is down: %s%s", n.Name, n.Reason, hint))
 		}
 		if n.BadSlots > 0 {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s has %s: %s", n.Name, ui.Plural(n.BadSlots, "damaged sliver", "damaged slivers"), firstOf(n.BadSlivers)))
