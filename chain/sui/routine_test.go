@@ -6,6 +6,7 @@ import (
 	"path"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	pb "github.com/block-vision/sui-go-sdk/pb/sui/rpc/v2"
 	"google.golang.org/grpc"
@@ -49,34 +50,37 @@ func (s *spoiler) intercept(ctx context.Context, method string, request, reply a
 }
 
 // TestRoutine registers and certifies again and again: the first one of each kind is tried out,
-// those like it are not, nor is read again what the owner's own transactions have left.
+// those like it are not, nor is read again what the owner's own transactions have left. In virtual time, as
+// prices are read again when they are old.
 func TestRoutine(t *testing.T) {
-	w := newTown(t, 4, 10)
-	w.fund(1, wallet(t, 1), chaintest.MinFunds)
-	p := newProxy()
-	c := w.client(wallet(t, 1), p.intercept)
-	for i := range byte(4) {
-		before := map[string]int{simulate: p.count(simulate), "BatchGetObjects": p.count("BatchGetObjects"), "GetEpoch": p.count("GetEpoch")}
-		w.store(c, i)
-		for name, n := range before {
-			if got := p.count(name) - n; i > 0 && got != 0 {
-				t.Errorf("pair %d: %d calls of %s", i, got, name)
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, 4, 10)
+		w.fund(1, wallet(t, 1), chaintest.MinFunds)
+		p := newProxy()
+		c := w.client(wallet(t, 1), p.intercept)
+		for i := range byte(4) {
+			before := map[string]int{simulate: p.count(simulate), "BatchGetObjects": p.count("BatchGetObjects"), "GetEpoch": p.count("GetEpoch")}
+			w.store(c, i)
+			for name, n := range before {
+				if got := p.count(name) - n; i > 0 && got != 0 {
+					t.Errorf("pair %d: %d calls of %s", i, got, name)
+				}
 			}
 		}
-	}
-	if got := p.count(simulate); got != 2 {
-		t.Errorf("%d transactions were tried out, want one of each kind", got)
-	}
-	// Those of another shape are tried out, and those that a person asks for.
-	if _, err := c.Register(t.Context(), chain.TxID{9, 100}, []chain.Registration{registration(101), registration(102)}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Dry().Register(t.Context(), chain.TxID{9, 101}, []chain.Registration{registration(103)}); !errors.As(err, new(*sui.DryRun)) {
-		t.Errorf("dry run: %v", err)
-	}
-	if got := p.count(simulate); got != 4 {
-		t.Errorf("%d transactions were tried out, want those too", got)
-	}
+		if got := p.count(simulate); got != 2 {
+			t.Errorf("%d transactions were tried out, want one of each kind", got)
+		}
+		// Those of another shape are tried out, and those that a person asks for.
+		if _, err := c.Register(t.Context(), chain.TxID{9, 100}, []chain.Registration{registration(101), registration(102)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Dry().Register(t.Context(), chain.TxID{9, 101}, []chain.Registration{registration(103)}); !errors.As(err, new(*sui.DryRun)) {
+			t.Errorf("dry run: %v", err)
+		}
+		if got := p.count(simulate); got != 4 {
+			t.Errorf("%d transactions were tried out, want those too", got)
+		}
+	})
 }
 
 // count returns how often a method was called.
