@@ -63,7 +63,12 @@ func TestPutWithFailingNodes(t *testing.T) {
 			w.inject(fault, 0, 4, 9)
 			seed++
 			blob := randomBlob(seed, 50_000)
-			w.reads(w.put(blob), blob)
+			began := time.Now()
+			r := w.put(blob)
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("took %v: they are waited for", took)
+			}
+			w.reads(r, blob)
 			wrong := 0
 			for _, p := range w.client.Problems() {
 				wrong += p.Wrong
@@ -115,6 +120,29 @@ func TestPutWithoutQuorum(t *testing.T) {
 			w.reads(r, blob)
 		})
 	}
+}
+
+// Four nodes of ten refuse, so that there will be no quorum: one that hangs is not waited for.
+func TestPutEndsWhenNoQuorumCanBe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 10, 10)
+		w.inject(embedded.RefuseStore, 1, 2, 3, 4)
+		w.inject(embedded.Hang, 5)
+		began := time.Now()
+		r, err := w.client.Put(t.Context(), randomBlob(1, 50_000), blobstore.PutOptions{})
+		var quorum *blobstore.QuorumError
+		if !errors.As(err, &quorum) || quorum.Have != 5 || !errors.Is(err, node.ErrRefused) {
+			t.Errorf("put: %v, want 5 of 7 shards", err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+		w.inject(0, 1, 2, 3, 4, 5)
+		if _, err := w.client.Put(t.Context(), randomBlob(1, 50_000), blobstore.PutOptions{Resume: r}); err != nil {
+			t.Errorf("later: %v", err)
+		}
+	})
 }
 
 var errCrash = errors.New("crash")

@@ -20,8 +20,8 @@ const (
 	nodeBackoff = 100 * time.Millisecond // between them; doubles
 	sendRounds  = 3
 	roundPause  = 300 * time.Millisecond // doubles
-	// When a quorum has answered, the rest gets tailBase and half the time that the quorum took.
-	// Source: the Walrus client, sliver write extra time.
+	// When a quorum has answered, or so many refuse that none can be, the rest gets tailBase and
+	// half the time that this took. Source: the Walrus client, sliver write extra time.
 	tailBase = 500 * time.Millisecond
 	// patience is for a round in which no quorum answers, and grows by a second for each patienceBytes of the blob.
 	patience      = time.Minute
@@ -183,8 +183,8 @@ type answer struct {
 }
 
 // send asks all nodes that have not confirmed yet, in parallel. It returns
-// when all have answered, or a quorum has and the rest had its time; nodes that
-// are late go on meanwhile.
+// when all have answered, or a quorum has, or never will, and the rest had its time; nodes
+// that are late go on meanwhile.
 func (p *put) send(ctx context.Context, got *confirmations) (failed []error) {
 	if p.sending != nil {
 		p.sending.stop()
@@ -225,9 +225,10 @@ func (p *put) send(ctx context.Context, got *confirmations) (failed []error) {
 func (p *put) gather(ctx context.Context, got *confirmations, answers <-chan answer, asked int, pending map[int]*peer) (failed []error) {
 	began := time.Now()
 	enough := time.After(patience + time.Duration(len(p.blob)/patienceBytes)*time.Second)
+	refused := 0 // weight of those that would again
 	var tail <-chan time.Time
 	for ; asked > 0; asked-- {
-		if tail == nil && p.c.geometry.IsQuorum(got.weight()) {
+		if tail == nil && (p.c.geometry.IsQuorum(got.weight()) || !p.c.geometry.IsQuorum(p.c.geometry.Shards-refused)) {
 			tail = time.After(tailBase + time.Since(began)/2)
 		}
 		if tail != nil && len(pending) == 0 {
@@ -243,6 +244,9 @@ func (p *put) gather(ctx context.Context, got *confirmations, answers <-chan ans
 			if a.err == nil {
 				got.byMember[a.member] = a.confirmation
 				continue
+			}
+			if final(a.err) {
+				refused += got.committee.Weight(a.member)
 			}
 			name := got.committee.Members[a.member].Name
 			p.c.cfg.Log.Warn("node did not take a blob", "op", "store", "blob", p.receipt.Blob, "node", name, "err", a.err)
