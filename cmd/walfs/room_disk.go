@@ -87,12 +87,21 @@ func (k *disk) room() (free, total int64, err error) {
 	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 }
 
+// lost reports whether an error of room says that a disk is not here, on which nodes lie and nothing else: it
+// is not written to.
+func (k *disk) lost(err error) bool {
+	return !k.home && !k.cache && errors.Is(err, fs.ErrNotExist)
+}
+
 // relief is how many bytes have to become free on a disk until storing is tried again: names alone need less.
 const relief = 1 << 20
 
 // relieved reports whether a disk that is, or was, down to its reserve has more room now than at the last look.
 func (k *disk) relieved() (bool, error) {
 	free, total, err := k.room()
+	if k.lost(err) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -109,6 +118,9 @@ func (k *disk) relieved() (bool, error) {
 // the backlog fits already.
 func (k *disk) spare(b backlog) (left, short int64, err error) {
 	free, total, err := k.room()
+	if k.lost(err) {
+		return 1 << 62, 0, nil
+	}
 	if err != nil {
 		return 0, 0, err
 	}
