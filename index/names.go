@@ -203,6 +203,9 @@ func (tx *txn) link(ino, parent Ino, name []byte) (Attr, error) {
 	if _, err := tx.dir(parent); err != nil {
 		return Attr{}, err
 	}
+	if err := tx.queueFirst(ino, 0); err != nil { // it is told with the name what size the file has
+		return Attr{}, err
+	}
 	a, err := tx.attr(ino)
 	if err != nil {
 		return a, err

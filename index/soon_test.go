@@ -48,6 +48,31 @@ func TestQueueSoon(t *testing.T) {
 	waitFor(t, func() bool { return db.Soon() == 0 })
 }
 
+// TestQueueSoonThenChange changes a file right after it was queued: the answer knows what was.
+func TestQueueSoonThenChange(t *testing.T) {
+	mode := uint32(0o600)
+	for name, change := range map[string]func(db *index.DB, ino index.Ino) (index.Attr, error){
+		"link": func(db *index.DB, ino index.Ino) (index.Attr, error) {
+			return db.Link(ctx, ino, index.Root, []byte("b"))
+		},
+		"chmod": func(db *index.DB, ino index.Ino) (index.Attr, error) {
+			return db.SetAttr(ctx, ino, index.Change{Mode: &mode})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			a := create(t, db, index.Root, "a", fileMode)
+			must(db.Usage(ctx)) // commits, so that what follows is answered ahead
+			if err := db.QueueSoon(ctx, a.Ino, index.Queued{Size: 7, Mtime: 9, Seq: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if got := must(change(db, a.Ino)); got.Size != 7 || got.Mtime != 9 {
+				t.Errorf("size %d, mtime %d, want 7 and 9", got.Size, got.Mtime)
+			}
+		})
+	}
+}
+
 // TestQueueSoonAlone has a transaction of its own come soon when no other does.
 func TestQueueSoonAlone(t *testing.T) {
 	db := open(t)
