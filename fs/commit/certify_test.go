@@ -14,7 +14,7 @@ import (
 // certify waits for one file.
 func (r *rig) certify(name string, patience time.Duration) error {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // against a hang
 	defer cancel()
 	return r.c.Certify(ctx, r.inoOf(name), patience)
 }
