@@ -324,7 +324,7 @@ func TestUnlinkedOpen(t *testing.T) {
 
 func TestTmpfile(t *testing.T) {
 	d := newDrive(t)
-	fd, err := unix.Open(d.mnt, unix.O_TMPFILE|unix.O_RDWR, 0o644)
+	fd, err := unix.Open(d.mnt, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o644)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		t.Skip("the kernel has no O_TMPFILE for FUSE")
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestApartRule wants every test that changes what belongs to a process, or stops a daemon, to call
-// apart: other tests run beside it in this process.
+// TestApartRule wants every test that changes what belongs to a process, gives children files of it, or stops
+// a daemon, to call apart: other tests run beside it in this process.
 func TestApartRule(t *testing.T) {
 	files, err := filepath.Glob("*_test.go")
 	must(t, err)
@@ -22,7 +22,7 @@ func TestApartRule(t *testing.T) {
 		decls = append(decls, functions(file)...)
 	}
 	for _, name := range notApart(decls) {
-		t.Errorf("%s changes the process or stops a daemon, and does not call apart", name)
+		t.Errorf("%s changes the process, opens files for its children or stops a daemon, and does not call apart", name)
 	}
 }
 
@@ -34,6 +34,7 @@ func TestApartRules(t *testing.T) {
 	}{
 		"at once":            {"func TestA(t *T) { unix.Umask(0) }", []string{"TestA"}},
 		"a signal":           {"func TestA(t *T) { p.Signal(syscall.SIGSTOP) }", []string{"TestA"}},
+		"files for children": {"func TestA(t *T) { posixtest.All[a](t, b) }", []string{"TestA"}},
 		"by a method":        {"func TestA(t *T) { x.f() }\nfunc (x *x) f() { g() }\nfunc g() { os.Setenv(a, b) }", []string{"TestA"}},
 		"apart":              {"func TestA(t *T) { if !apart(t) { return }; g() }\nfunc g() { t.Chdir(a) }", nil},
 		"apart and alone":    {"func TestA(t *T) { if !apartAlone(t) { return }; unix.Setrlimit(a, b) }", nil},
@@ -49,8 +50,9 @@ func TestApartRules(t *testing.T) {
 	}
 }
 
-// ofProcess are the names of what changes a whole process, and of the signal that stops one.
-var ofProcess = []string{"Umask", "Chdir", "Fchdir", "Chroot", "Setrlimit", "Setenv", "Unsetenv", "Clearenv", "Setpriority", "SIGSTOP"}
+// ofProcess are the names of what changes a whole process, of the signal that stops one, and of the suite
+// whose files every child of the process inherits.
+var ofProcess = []string{"posixtest", "Umask", "Chdir", "Fchdir", "Chroot", "Setrlimit", "Setenv", "Unsetenv", "Clearenv", "Setpriority", "SIGSTOP"}
 
 // functions returns the functions of a file, but for those of a stage, which has a thread that shares nothing of this.
 func functions(file *ast.File) (list []*ast.FuncDecl) {
@@ -71,6 +73,9 @@ func notApart(decls []*ast.FuncDecl) (bad []string) {
 			switch n := n.(type) {
 			case *ast.SelectorExpr:
 				uses[name] = append(uses[name], n.Sel.Name)
+				if of, ok := n.X.(*ast.Ident); ok {
+					uses[name] = append(uses[name], of.Name)
+				}
 			case *ast.CallExpr:
 				if called, ok := n.Fun.(*ast.Ident); ok {
 					uses[name] = append(uses[name], called.Name)
