@@ -257,7 +257,7 @@ func (fs *FS) Hold(ctx context.Context, ino index.Ino) (err error) {
 	if err != nil {
 		return err
 	}
-	return fs.cfg.Index.CopyKeep(ctx, ino, bytes, local.Complete())
+	return fs.cfg.Index.CopyKeep(ctx, index.KeptCopy{Ino: ino, Bytes: bytes, Whole: local.Complete()})
 }
 
 // unqueued reports whether content changed that the index has not heard of.

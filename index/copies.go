@@ -29,14 +29,28 @@ func (db *DB) CopyAdd(ctx context.Context, ino Ino, bytes int64) error {
 	return db.update(func(tx *txn) error { return tx.addCopy(ino, bytes, unsyncable) })
 }
 
-// CopyKeep is CopyAdd for a copy that may be the whole content: then it survives
-// a reboot once CopiesSynced says so.
-func (db *DB) CopyKeep(ctx context.Context, ino Ino, bytes int64, whole bool) error {
-	synced := unsyncable
-	if whole {
-		synced = 0
-	}
-	return db.update(func(tx *txn) error { return tx.addCopy(ino, bytes, synced) })
+// KeptCopy is a clean copy that is new.
+type KeptCopy struct {
+	Ino   Ino
+	Bytes int64 // that it takes on the disk
+	Whole bool  // it is the whole content: then it survives a reboot once CopiesSynced says so
+}
+
+// CopyKeep is CopyAdd for copies that may be the whole content, in one transaction.
+// Files that were deleted are skipped.
+func (db *DB) CopyKeep(ctx context.Context, copies ...KeptCopy) error {
+	return db.update(func(tx *txn) error {
+		for _, k := range copies {
+			synced := unsyncable
+			if k.Whole {
+				synced = 0
+			}
+			if err := tx.addCopy(k.Ino, k.Bytes, synced); err != nil && !errors.Is(err, ErrNotExist) {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (tx *txn) addCopy(ino Ino, bytes int64, synced int) error {

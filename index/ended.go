@@ -50,12 +50,16 @@ func (db *DB) HasEnded(ctx context.Context, ino Ino) (ended bool, err error) {
 		return false, nil
 	}
 	err = db.view(func(c *conn) error {
-		n, err := c.int(`SELECT EXISTS (SELECT 1 FROM extents e JOIN segments s ON s.number = e.segment
-			WHERE e.ino = ? AND e.dead = 9223372036854775807 AND s.end_epoch > 0 AND s.end_epoch <= ?)`, ino, int64(at.now))
-		ended = n != 0
+		ended, err = c.hasEnded(ino, at)
 		return err
 	})
 	return ended, err
+}
+
+func (c *conn) hasEnded(ino Ino, at epochs) (bool, error) {
+	n, err := c.int(`SELECT EXISTS (SELECT 1 FROM extents e JOIN segments s ON s.number = e.segment
+		WHERE e.ino = ? AND e.dead = 9223372036854775807 AND s.end_epoch > 0 AND s.end_epoch <= ?)`, ino, int64(at.now))
+	return n != 0, err
 }
 
 // Ended sums up what was not renewed in time.

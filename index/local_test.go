@@ -31,7 +31,7 @@ func TestLocals(t *testing.T) {
 		{Ino: 1 << 40},
 	}
 	for _, ino := range []index.Ino{settled, stored} {
-		if err := db.CopyKeep(ctx, ino, 4096, true); err != nil {
+		if err := db.CopyKeep(ctx, index.KeptCopy{Ino: ino, Bytes: 4096, Whole: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -38,17 +38,54 @@ func (db *DB) ClearPin(ctx context.Context, ino Ino) error {
 // costs one look-up while nothing is pinned, and one for each folder above else.
 func (db *DB) Pinned(ctx context.Context, ino Ino) (pinned bool, err error) {
 	err = db.snapshot(func(c *conn) error {
-		some, err := c.int(`SELECT EXISTS (SELECT 1 FROM pins WHERE pinned = 1)`)
-		if err != nil || some == 0 {
-			return err
+		some, err := c.somePinned()
+		if some && err == nil {
+			pinned, err = c.pinned(ino)
 		}
-		pinned, err = c.pinned(ino)
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("pin of inode %d: %w", ino, err)
 	}
 	return pinned, nil
+}
+
+// somePinned reports whether anything is pinned at all.
+func (c *conn) somePinned() (bool, error) {
+	n, err := c.int(`SELECT EXISTS (SELECT 1 FROM pins WHERE pinned = 1)`)
+	return n != 0, err
+}
+
+// Evictable returns those of some inodes that are not pinned, and have no content whose storage has ended:
+// what is here of others must not be given up.
+func (db *DB) Evictable(ctx context.Context, inos []Ino) (may []Ino, err error) {
+	at := db.atEpoch()
+	err = db.snapshot(func(c *conn) error {
+		pins, err := c.somePinned()
+		if err != nil {
+			return err
+		}
+		for _, ino := range inos {
+			stays := false
+			if pins {
+				stays, err = c.pinned(ino)
+			}
+			if err == nil && !stays && at.now != 0 {
+				stays, err = c.hasEnded(ino, at)
+			}
+			if err != nil {
+				return fmt.Errorf("inode %d: %w", ino, err)
+			}
+			if !stays {
+				may = append(may, ino)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("what may be evicted: %w", err)
+	}
+	return may, nil
 }
 
 func (c *conn) pinned(ino Ino) (bool, error) {

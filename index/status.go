@@ -2,6 +2,8 @@ package index
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/walfs/walfs/blobstore/walrus"
@@ -39,41 +41,65 @@ type Status struct {
 func (db *DB) State(ctx context.Context, ino Ino) (s Status, err error) {
 	st := db.latest.Load()
 	err = db.snapshot(func(c *conn) error {
-		n, err := c.inode(ino)
-		if err != nil {
-			return err
-		}
-		if s.State, s.Error, err = c.state(&n, st); err != nil {
-			return err
-		}
-		if !n.IsRegular() {
-			return nil
-		}
-		if s.Extents, err = c.extents(ino, 0, never); err != nil {
-			return err
-		}
-		r, err := c.one(`SELECT min(nullif(s.end_epoch, 0)), max(s.error) FROM segments s WHERE s.number IN
-			(SELECT segment FROM extents WHERE ino = ? AND dead = 9223372036854775807)`, ino)
-		if err != nil {
-			return err
-		}
-		s.EndEpoch = walrus.Epoch(r.int(0))
-		if s.Error == "" {
-			s.Error = r.text(1)
-		}
-		if s.State != StateCertified {
-			return nil
-		}
-		if strings.HasPrefix(s.Error, lostMark) {
-			s.State = StateLost
-			return nil
-		}
-		var ending string
-		if s.State, ending, err = c.endState(ino, s.EndEpoch, db.atEpoch()); ending != "" {
-			s.Error = ending
+		if s, err = c.status(ino, st, db.atEpoch()); err == nil {
+			s.Extents, err = c.extents(ino, 0, never)
 		}
 		return err
 	})
+	return s, err
+}
+
+// Clean returns those of some inodes of which all is certified, and nothing newer is
+// here, and the content is not lost.
+func (db *DB) Clean(ctx context.Context, inos []Ino) (clean []Ino, err error) {
+	st := db.latest.Load()
+	err = db.snapshot(func(c *conn) error {
+		for _, ino := range inos {
+			s, err := c.status(ino, st, db.atEpoch())
+			if errors.Is(err, ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("state of inode %d: %w", ino, err)
+			}
+			if s.State.Anchored() && s.State != StateLost {
+				clean = append(clean, ino)
+			}
+		}
+		return nil
+	})
+	return clean, err
+}
+
+// status is State without the extents.
+func (c *conn) status(ino Ino, st *state, at epochs) (s Status, err error) {
+	n, err := c.inode(ino)
+	if err != nil {
+		return s, err
+	}
+	if s.State, s.Error, err = c.state(&n, st); err != nil || !n.IsRegular() {
+		return s, err
+	}
+	r, err := c.one(`SELECT min(nullif(s.end_epoch, 0)), max(s.error) FROM segments s WHERE s.number IN
+		(SELECT segment FROM extents WHERE ino = ? AND dead = 9223372036854775807)`, ino)
+	if err != nil {
+		return s, err
+	}
+	s.EndEpoch = walrus.Epoch(r.int(0))
+	if s.Error == "" {
+		s.Error = r.text(1)
+	}
+	if s.State != StateCertified {
+		return s, nil
+	}
+	if strings.HasPrefix(s.Error, lostMark) {
+		s.State = StateLost
+		return s, nil
+	}
+	var ending string
+	if s.State, ending, err = c.endState(ino, s.EndEpoch, at); ending != "" {
+		s.Error = ending
+	}
 	return s, err
 }
 

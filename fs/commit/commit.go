@@ -280,9 +280,7 @@ func (c *Committer) finish(ctx context.Context) error {
 		return fmt.Errorf("finish: %w", err)
 	}
 	c.stage("after-finish")
-	for _, f := range files {
-		c.finishFile(ctx, f)
-	}
+	c.finishFiles(ctx, files)
 	for _, number := range segments {
 		c.finishSegment(number)
 	}

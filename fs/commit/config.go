@@ -57,9 +57,8 @@ type Config struct {
 	// Claim makes sure, once the ledger has said that this machine is the drive's
 	// writer, that no other state folder is this machine too: ErrCopied. Nil: none is.
 	Claim func() error
-	// Keep takes over a file that is certified as a clean copy: how many bytes it
-	// takes on the disk, and whether it is the whole content. Nil: all are taken.
-	Keep func(ctx context.Context, ino index.Ino, bytes int64, whole bool) error
+	// Keep takes over files that are certified as clean copies. Nil: all are taken.
+	Keep func(ctx context.Context, copies ...index.KeptCopy) error
 	// Stage is called before and after each step of a segment, for crash
 	// tests: before-outbox, after-outbox, after-commit, and before and after
 	// each of register, store, certify and finish. Nil: nothing is called.

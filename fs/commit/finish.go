@@ -10,20 +10,39 @@ import (
 	"github.com/walfs/walfs/index"
 )
 
-// finishFile tells staging that what it packed of a file is certified. A file
-// without newer changes becomes a clean copy, which may be evicted.
-func (c *Committer) finishFile(ctx context.Context, f index.FinishedFile) {
-	file, ok, err := c.cfg.Staging.Lookup(f.Ino)
-	if err == nil && ok {
-		err = file.Finished()
-		if err == nil && f.Clean {
-			err = c.copied(ctx, file)
+// finishTogether is how many files become clean copies at a time.
+const finishTogether = 64
+
+// finishFiles tells staging that what it packed of files is certified. Those
+// without newer changes become clean copies, which may be evicted.
+func (c *Committer) finishFiles(ctx context.Context, files []index.FinishedFile) {
+	for some := range slices.Chunk(files, finishTogether) {
+		var copies []index.KeptCopy
+		for _, f := range some {
+			k, err := c.finishFile(f)
+			if err != nil {
+				c.log.Warn("staging file is not told", "op", "finish", "ino", f.Ino, "err", err)
+			} else if k.Ino != 0 {
+				copies = append(copies, k)
+			}
 		}
-		file.Release()
+		if err := c.keepCopies(ctx, copies...); err != nil {
+			c.log.Warn("clean copies are not counted", "op", "finish", "files", len(copies), "err", err)
+		}
 	}
-	if err != nil {
-		c.log.Warn("staging file is not told", "op", "finish", "ino", f.Ino, "err", err)
+}
+
+// finishFile tells staging of one file, and returns the copy that it is now; inode 0: none.
+func (c *Committer) finishFile(f index.FinishedFile) (index.KeptCopy, error) {
+	file, ok, err := c.cfg.Staging.Lookup(f.Ino)
+	if err != nil || !ok {
+		return index.KeptCopy{}, err
 	}
+	defer file.Release()
+	if err := file.Finished(); err != nil || !f.Clean {
+		return index.KeptCopy{}, err
+	}
+	return copyOf(file)
 }
 
 // finishSegment removes a segment from the outbox.
@@ -34,21 +53,21 @@ func (c *Committer) finishSegment(number uint64) {
 	c.flights.finished(number)
 }
 
-// copied hands the clean copy of a file over.
-func (c *Committer) copied(ctx context.Context, file *staging.File) error {
+// copyOf is the clean copy that a file is.
+func copyOf(file *staging.File) (index.KeptCopy, error) {
 	bytes, err := file.Footprint()
-	if err != nil {
-		return err
+	return index.KeptCopy{Ino: file.Ino(), Bytes: bytes, Whole: file.Complete()}, err
+}
+
+// keepCopies hands clean copies over.
+func (c *Committer) keepCopies(ctx context.Context, copies ...index.KeptCopy) error {
+	switch {
+	case len(copies) == 0:
+		return nil
+	case c.cfg.Keep != nil:
+		return c.cfg.Keep(ctx, copies...)
 	}
-	keep := c.cfg.Keep
-	if keep == nil {
-		keep = c.cfg.Index.CopyKeep
-	}
-	err = keep(ctx, file.Ino(), bytes, file.Complete())
-	if err != nil && !errors.Is(err, index.ErrNotExist) { // removed meanwhile
-		return fmt.Errorf("clean copy of inode %d: %w", file.Ino(), err)
-	}
-	return nil
+	return c.cfg.Index.CopyKeep(ctx, copies...)
 }
 
 // Recover brings outbox and index together after a crash. It needs no network;
@@ -132,7 +151,11 @@ func (c *Committer) settle(ctx context.Context, ino index.Ino) error {
 	if err := file.Finished(); err != nil {
 		return err
 	}
-	return c.copied(ctx, file)
+	k, err := copyOf(file)
+	if err != nil {
+		return err
+	}
+	return c.keepCopies(ctx, k)
 }
 
 // settleDirty repeats the end of a Pack that a crash cut off after the index

@@ -35,15 +35,8 @@ type Copies struct {
 
 	trimming sync.Mutex // one Trim at a time
 
-	mu      sync.Mutex // guards the field below
-	waiting []offer    // files that are certified and wait for room
-}
-
-// offer is a file that is certified.
-type offer struct {
-	ino   index.Ino
-	bytes int64
-	whole bool
+	mu      sync.Mutex       // guards the field below
+	waiting []index.KeptCopy // files that are certified and wait for room
 }
 
 // MostCopies is how many files have a copy at most. Each is looked at when the
@@ -125,39 +118,43 @@ func (c *Copies) Run(ctx context.Context) error {
 	}
 }
 
-// Keep takes over a file that is certified as a clean copy, if there is room
-// for it now, and else once others are evicted.
-func (c *Copies) Keep(ctx context.Context, ino index.Ino, bytes int64, whole bool) error {
-	kept, err := c.take(ctx, offer{ino, bytes, whole})
-	if !kept && err == nil {
-		c.wait([]offer{{ino, bytes, whole}})
-	}
+// Keep takes over files that are certified as clean copies: those for which there
+// is room now, and the others once some are evicted.
+func (c *Copies) Keep(ctx context.Context, copies ...index.KeptCopy) error {
+	left, err := c.take(ctx, copies)
+	c.wait(left)
 	c.Wake()
 	return err
 }
 
-// take makes a file a copy if there is room.
-func (c *Copies) take(ctx context.Context, o offer) (bool, error) {
-	if !c.cfg.Cache.Hold(o.bytes) {
-		return false, nil
+// take makes those files copies for which there is room, and returns the others.
+func (c *Copies) take(ctx context.Context, copies []index.KeptCopy) (left []index.KeptCopy, err error) {
+	var fit []index.KeptCopy
+	held := int64(0)
+	for _, k := range copies {
+		if c.cfg.Cache.Hold(k.Bytes) {
+			fit = append(fit, k)
+			held += k.Bytes
+		} else {
+			left = append(left, k)
+		}
 	}
-	defer c.cfg.Cache.Settle(o.bytes)
-	err := c.cfg.Index.CopyKeep(ctx, o.ino, o.bytes, o.whole)
-	if errors.Is(err, index.ErrNotExist) {
-		return true, nil // removed meanwhile
+	defer c.cfg.Cache.Settle(held)
+	if len(fit) == 0 {
+		return left, nil
 	}
-	if err != nil {
-		return true, fmt.Errorf("clean copy of inode %d: %w", o.ino, err)
+	if err := c.cfg.Index.CopyKeep(ctx, fit...); err != nil {
+		return left, fmt.Errorf("%d clean copies: %w", len(fit), err)
 	}
-	return true, nil
+	return left, nil
 }
 
 // Waiting returns how many bytes of files that are certified wait for room.
 func (c *Copies) Waiting() (n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, o := range c.waiting {
-		n += o.bytes
+	for _, k := range c.waiting {
+		n += k.Bytes
 	}
 	return n
 }
@@ -177,23 +174,16 @@ func (c *Copies) Trim(ctx context.Context) (freed int64, err error) {
 	c.mu.Unlock()
 	// Those that came last are taken; who does not fit beside them goes.
 	wanted, first := int64(0), len(waiting)
-	for first > 0 && wanted+waiting[first-1].bytes <= limit {
+	for first > 0 && wanted+waiting[first-1].Bytes <= limit {
 		first--
-		wanted += waiting[first].bytes
+		wanted += waiting[first].Bytes
 	}
 	if freed, err = c.trimTo(ctx, limit, wanted); err != nil {
 		c.wait(waiting)
 		return freed, fmt.Errorf("trim: %w", err)
 	}
-	refused := slices.Clone(waiting[:first])
-	for _, o := range waiting[first:] {
-		kept, terr := c.take(ctx, o)
-		err = errors.Join(err, terr)
-		if !kept { // too much of what could go is in use
-			refused = append(refused, o)
-		}
-	}
-	gone, gerr := c.refuse(ctx, refused)
+	left, err := c.take(ctx, waiting[first:]) // of which some do not fit when too much of what could go is in use
+	gone, gerr := c.refuse(ctx, slices.Concat(waiting[:first], left))
 	if err = errors.Join(err, gerr); err != nil {
 		return freed + gone, fmt.Errorf("trim: %w", err)
 	}
@@ -201,10 +191,10 @@ func (c *Copies) Trim(ctx context.Context) (freed int64, err error) {
 }
 
 // wait lets files wait for room.
-func (c *Copies) wait(offers []offer) {
+func (c *Copies) wait(copies []index.KeptCopy) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting = append(c.waiting, offers...)
+	c.waiting = append(c.waiting, copies...)
 }
 
 // trimTo evicts copies until wanted bytes more fit below limit, and there are not too many.
@@ -278,110 +268,93 @@ func (c *Copies) evict(ctx context.Context, more func(evicted) bool) (gone evict
 }
 
 // evictSome removes what staging holds of files, with their sizes, but for
-// those that are in use, not all certified, pinned, or the only copy. The index forgets
-// the copies for good before the bytes go.
+// those that are in use, not all certified, pinned, or the only copy.
 func (c *Copies) evictSome(ctx context.Context, copies map[index.Ino]int64) (e evicted, err error) {
-	var inos []index.Ino
-	for ino := range copies {
-		if stays, err := c.stays(ctx, ino); err != nil {
-			return e, err
-		} else if !stays && !c.cfg.Staging.InUse(ino) {
-			inos = append(inos, ino)
-		}
+	may, err := c.cfg.Index.Evictable(ctx, slices.Sorted(maps.Keys(copies)))
+	if err != nil {
+		return e, err
 	}
-	if len(inos) == 0 {
-		return e, ctx.Err()
-	}
-	if err := c.cfg.Index.CopyDrop(ctx, inos...); err != nil {
-		return e, fmt.Errorf("drop %d copies: %w", len(inos), err)
-	}
-	for _, ino := range inos {
-		gone, err := c.remove(ctx, ino)
-		switch {
-		case errors.Is(err, staging.ErrBusy): // since just now
-			err = c.cfg.Index.CopyAdd(ctx, ino, copies[ino])
-		case gone:
+	busy, err := c.remove(ctx, may, func(ino index.Ino, gone bool) {
+		e.files++
+		if gone {
 			e.freed += copies[ino]
-			e.files++
-		default:
+		} else {
 			e.dropped += copies[ino]
-			e.files++
 		}
-		if err != nil {
-			return e, fmt.Errorf("evict inode %d: %w", ino, err)
-		}
+	})
+	for _, ino := range busy {
+		err = errors.Join(err, c.cfg.Index.CopyAdd(ctx, ino, copies[ino]))
 	}
-	return e, nil
+	return e, err
 }
 
-// remove lets the bytes of a file go that the index does not count as a copy,
-// after a barrier. It reports no for one that is not clean: it will be a copy
-// when it is certified again. ErrBusy: it is in use.
-func (c *Copies) remove(ctx context.Context, ino index.Ino) (bool, error) {
-	clean, err := c.isClean(ctx, ino)
-	if err != nil || !clean {
-		return false, err
+// remove lets the bytes of files go that nobody uses: after a barrier in which the index forgets
+// the copies, and if the index knows then of nothing that is not certified. Files that
+// are not clean are no copies any more either, until they are certified again. It tells of each
+// whether its bytes are gone, and returns those that somebody began to use meanwhile.
+func (c *Copies) remove(ctx context.Context, inos []index.Ino, told func(ino index.Ino, gone bool)) (busy []index.Ino, err error) {
+	idle := c.cfg.Staging.Idle(inos)
+	inos = slices.Sorted(maps.Keys(idle))
+	if len(inos) == 0 {
+		return nil, ctx.Err()
 	}
-	return true, c.cfg.Staging.Remove(ino)
+	if err := c.cfg.Index.CopyDrop(ctx, inos...); err != nil {
+		return nil, fmt.Errorf("drop %d copies: %w", len(inos), err)
+	}
+	clean, err := c.cfg.Index.Clean(ctx, inos)
+	if err != nil {
+		return nil, err
+	}
+	for _, ino := range inos {
+		_, gone := slices.BinarySearch(clean, ino)
+		if gone {
+			err = c.cfg.Staging.RemoveIdle(ino, idle[ino])
+		}
+		switch {
+		case errors.Is(err, staging.ErrBusy):
+			busy = append(busy, ino)
+		case err != nil:
+			return busy, fmt.Errorf("evict inode %d: %w", ino, err)
+		default:
+			told(ino, gone)
+		}
+	}
+	return busy, nil
 }
 
 // refuse gives up files that are certified and for which there is no room.
 // Those in use wait on; what is never evicted is kept all the same.
-func (c *Copies) refuse(ctx context.Context, offers []offer) (freed int64, err error) {
-	sizes := map[index.Ino]offer{}
-	for _, o := range offers {
-		stays, err := c.stays(ctx, o.ino)
-		switch {
-		case err != nil:
-			return 0, err
-		case stays:
-			if err := c.cfg.Index.CopyKeep(ctx, o.ino, o.bytes, o.whole); err != nil && !errors.Is(err, index.ErrNotExist) {
-				return 0, err
-			}
-		case c.cfg.Staging.InUse(o.ino):
-			c.wait([]offer{o})
-		default:
-			sizes[o.ino] = o
-		}
-	}
-	if len(sizes) == 0 {
+func (c *Copies) refuse(ctx context.Context, copies []index.KeptCopy) (freed int64, err error) {
+	if len(copies) == 0 {
 		return 0, nil
 	}
-	if err := c.cfg.Index.CopyDrop(ctx, slices.Collect(maps.Keys(sizes))...); err != nil {
-		return 0, fmt.Errorf("drop %d copies: %w", len(sizes), err)
+	byIno := map[index.Ino]index.KeptCopy{}
+	for _, k := range copies {
+		byIno[k.Ino] = k
 	}
-	for ino, o := range sizes {
-		gone, err := c.remove(ctx, ino)
-		if errors.Is(err, staging.ErrBusy) { // since just now
-			c.wait([]offer{o})
-			continue
-		}
-		if err != nil {
-			return freed, fmt.Errorf("evict inode %d: %w", ino, err)
-		}
-		if gone {
-			freed += o.bytes
-		}
-	}
-	return freed, nil
-}
-
-// stays reports whether a copy is never evicted: it is pinned, or nobody else has it.
-func (c *Copies) stays(ctx context.Context, ino index.Ino) (bool, error) {
-	if pinned, err := c.cfg.Index.Pinned(ctx, ino); pinned || err != nil {
-		return pinned, err
-	}
-	return c.cfg.Index.HasEnded(ctx, ino)
-}
-
-// isClean reports whether all of a file is certified and nothing newer is here.
-func (c *Copies) isClean(ctx context.Context, ino index.Ino) (bool, error) {
-	status, err := c.cfg.Index.State(ctx, ino)
-	if errors.Is(err, index.ErrNotExist) {
-		return false, nil // what is left of it goes with the orphans
-	}
+	may, err := c.cfg.Index.Evictable(ctx, slices.Sorted(maps.Keys(byIno)))
 	if err != nil {
-		return false, fmt.Errorf("state of inode %d: %w", ino, err)
+		return 0, err
 	}
-	return status.State.Anchored() && status.State != index.StateLost, nil
+	left := maps.Clone(byIno)
+	for _, ino := range may {
+		delete(left, ino)
+	}
+	if len(left) > 0 {
+		if err := c.cfg.Index.CopyKeep(ctx, slices.Collect(maps.Values(left))...); err != nil {
+			return 0, err
+		}
+	}
+	waits := map[index.Ino]index.KeptCopy{}
+	for _, ino := range may {
+		waits[ino] = byIno[ino]
+	}
+	_, err = c.remove(ctx, may, func(ino index.Ino, gone bool) {
+		delete(waits, ino)
+		if gone {
+			freed += byIno[ino].Bytes
+		}
+	})
+	c.wait(slices.Collect(maps.Values(waits)))
+	return freed, err
 }

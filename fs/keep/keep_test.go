@@ -139,11 +139,11 @@ func (w *world) machine(dir string) *machine {
 	})
 	m.c, err = commit.New(ctx, commit.Config{
 		Index: m.db, Staging: m.stage, Blobs: m.blobs, Keys: w.keys, Ledger: w.ledger,
-		Keep: func(ctx context.Context, ino index.Ino, bytes int64, whole bool) error {
+		Keep: func(ctx context.Context, copies ...index.KeptCopy) error {
 			if c := m.copies.Load(); c != nil {
-				return c.Keep(ctx, ino, bytes, whole)
+				return c.Keep(ctx, copies...)
 			}
-			return m.db.CopyKeep(ctx, ino, bytes, whole)
+			return m.db.CopyKeep(ctx, copies...)
 		},
 		// What is made between two drains is one segment, however slow the machine is.
 		Policy: commit.Policy{Quiet: time.Hour, MaxAge: time.Hour, Fill: 1 << 40, FullAfter: w.fullAfter},

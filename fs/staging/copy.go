@@ -172,13 +172,6 @@ func (f *File) isCopy() bool {
 	return f.complete() && f.base == f.size && f.blocks.next(0, f.blocks.end(), dirty) == f.blocks.end()
 }
 
-// InUse reports whether somebody uses the file of an inode.
-func (d *Dir) InUse(ino index.Ino) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.open[ino] != nil
-}
-
 // Footprint returns how many bytes the data of the file and its map take on the disk.
 func (f *File) Footprint() (int64, error) {
 	f.mu.RLock()

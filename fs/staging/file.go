@@ -102,9 +102,10 @@ func (d *Dir) use(ino index.Ino, create func(*File) error) (*File, error) {
 		}
 		return f, nil
 	}
+	d.opens++
 	p := d.present[ino]
 	if p != nil {
-		p.opened++
+		p.opened = d.opens
 	}
 	f := &File{d: d, ino: ino, refs: 1, ready: make(chan struct{}), unsynced: p == nil || p.unsynced}
 	f.timed = f.unsynced
@@ -182,7 +183,8 @@ func (f *File) create(s Shape) error {
 		return err
 	}
 	f.d.mu.Lock()
-	f.d.present[f.ino] = &presence{unsynced: true, unlinked: true, mapped: !f.plain, fresh: s.New && f.plain}
+	f.d.opens++
+	f.d.present[f.ino] = &presence{unsynced: true, unlinked: true, mapped: !f.plain, fresh: s.New && f.plain, opened: f.d.opens}
 	f.d.mu.Unlock()
 	return nil
 }

@@ -16,6 +16,21 @@ import (
 func (d *Dir) Remove(ino index.Ino) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.remove(ino)
+}
+
+// RemoveIdle is Remove for a file that Idle has told the last opening of. ErrBusy: it was opened since.
+func (d *Dir) RemoveIdle(ino index.Ino, opened uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.present[ino]; p != nil && p.opened != opened {
+		return fmt.Errorf("remove staging file %d: %w", ino, ErrBusy)
+	}
+	return d.remove(ino)
+}
+
+// remove is Remove. The caller holds mu.
+func (d *Dir) remove(ino index.Ino) error {
 	if p := d.present[ino]; d.open[ino] != nil || p != nil && p.written {
 		return fmt.Errorf("remove staging file %d: %w", ino, ErrBusy)
 	}

@@ -112,6 +112,7 @@ type Dir struct {
 	graves  map[index.Ino]struct{}
 	doubted map[index.Ino]*presence // files that must not be read, see Doubt
 	snaps   int                     // number of the next snapshot file
+	opens   uint64                  // how often files were opened
 	lent    map[index.Ino]*File
 
 	fineTimes atomic.Bool // see Probe
@@ -129,7 +130,7 @@ type presence struct {
 	synced   bool      // it is a whole clean copy on stable storage, so that a damaged map does not matter
 	revived  bool      // likewise after a reboot, so that no map counts
 	copyOf   index.Ino // see CopyOf
-	opened   uint64    // how often the file was opened
+	opened   uint64    // number of the last opening, of all that there were of files; 0: none since the folder was opened
 	size     int64     // of the data file when the folder was opened
 	mtime    int64     // likewise
 }

@@ -359,6 +359,44 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestRemoveIdle wants nothing removed that was written and packed since somebody looked whether it may go,
+// not even when all of it went in between, and came again.
+func TestRemoveIdle(t *testing.T) {
+	d := newDir(t, t.TempDir())
+	write := func() {
+		f := d.mustFile(t, 1, Shape{})
+		defer f.Release()
+		_, err := f.WriteAt(ctx, []byte("packed, and certified nowhere"), 0, nil)
+		must(t, err)
+		p, err := f.Pack(ctx, false)
+		must(t, err)
+		must(t, p.Commit())
+	}
+	none := d.Idle([]index.Ino{1})
+	for name, before := range map[string]func(){"written again": func() {}, "gone between": func() { must(t, d.Remove(1)) }, "new": func() { must(t, d.Remove(1)) }} {
+		write()
+		idle := d.Idle([]index.Ino{1})
+		if name == "new" {
+			idle = none
+		}
+		before()
+		write()
+		if err := d.RemoveIdle(1, idle[1]); !errors.Is(err, ErrBusy) || !d.Has(1) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f := d.mustFile(t, 1, Shape{})
+	if idle := d.Idle([]index.Ino{1, 2}); len(idle) != 1 || idle[2] != 0 {
+		t.Errorf("idle while one is open: %v", idle)
+	}
+	f.Release()
+	must(t, d.RemoveIdle(1, d.Idle([]index.Ino{1})[1]))
+	must(t, d.RemoveIdle(2, 0))
+	if d.Has(1) {
+		t.Error("nobody used it, and it is still there")
+	}
+}
+
 // TestRemoveAborted gives up a pack of a file that was closed meanwhile.
 func TestRemoveAborted(t *testing.T) {
 	d := newDir(t, t.TempDir())

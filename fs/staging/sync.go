@@ -156,7 +156,7 @@ func (d *Dir) Unsynced() []index.Ino {
 func (d *Dir) SyncAll(ctx context.Context, inos []index.Ino) ([]index.Held, error) {
 	d.reserve.fill() // there may be room again
 	if len(inos) > syncOneByOne {
-		idle := d.idle(inos)
+		idle := d.Idle(inos)
 		if err := d.disk.syncFS(d.c.Dir); err != nil {
 			return nil, fmt.Errorf("sync staging: %w", err)
 		}
@@ -175,13 +175,18 @@ func (d *Dir) SyncAll(ctx context.Context, inos []index.Ino) ([]index.Held, erro
 	return held, nil
 }
 
-// idle returns how often each of the inodes was opened that are not open.
-func (d *Dir) idle(inos []index.Ino) map[index.Ino]uint64 {
+// Idle returns the number of the last opening of those inodes whose files nobody uses now: it
+// is another one once somebody did.
+func (d *Dir) Idle(inos []index.Ino) map[index.Ino]uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	idle := map[index.Ino]uint64{}
 	for _, ino := range inos {
-		if p := d.present[ino]; p != nil && d.open[ino] == nil {
+		if d.open[ino] != nil {
+			continue
+		}
+		idle[ino] = 0
+		if p := d.present[ino]; p != nil {
 			idle[ino] = p.opened
 		}
 	}
