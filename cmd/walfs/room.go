@@ -16,6 +16,14 @@ const (
 	roomWatch  = time.Second            // while something is being drained
 )
 
+// Who looks all the time may use the numbers for roomShare times as long as the look took, roomOldest at
+// most: with 400,000 files that wait it takes half a second. What is written meanwhile is counted, and
+// before a writer is refused there is another look.
+const (
+	roomShare  = 20
+	roomOldest = 10 * time.Second
+)
+
 // room says how much may be written: what is staged must fit onto the nodes' disks as
 // slivers, or it could never be certified. What can be evicted counts as free.
 type room struct {
@@ -26,14 +34,15 @@ type room struct {
 	look sync.Mutex // one look at a time
 	kick chan struct{}
 
-	mu      sync.Mutex // guards the fields below
-	at      time.Time  // of the last look
-	looks   int        // that were begun
-	taken   int64      // bytes staged since
-	staged  int64      // bytes that waited to be drained at the last look
-	written int64      // bytes staged since nothing waited to be drained
-	counted bool       // written counts
-	busy    bool       // at the last look something waited to be drained
+	mu      sync.Mutex    // guards the fields below
+	at      time.Time     // of the last look
+	took    time.Duration // that look
+	looks   int           // that were begun
+	taken   int64         // bytes staged since
+	staged  int64         // bytes that waited to be drained at the last look
+	written int64         // bytes staged since nothing waited to be drained
+	counted bool          // written counts
+	busy    bool          // at the last look something waited to be drained
 	space   drivefs.Space
 	spare   int64 // bytes that may still be staged, by the last look
 }
@@ -55,14 +64,14 @@ func (r *room) hooks() drivefs.Room {
 // the longer the less is left.
 func (r *room) take(n int64) error {
 	r.mu.Lock()
-	age, fits, watched := time.Since(r.at), n <= r.spareNow(), r.watching()
+	age, stale, fits, watched := time.Since(r.at), r.stale(), n <= r.spareNow(), r.watching()
 	var wait time.Duration
 	if fits {
 		r.count(n)
 		wait = r.slow(n)
 	}
 	r.mu.Unlock()
-	if age > roomStale || !watched {
+	if stale || !watched {
 		r.wake()
 	}
 	if fits {
@@ -122,7 +131,7 @@ func (r *room) count(n int64) {
 func (r *room) get() drivefs.Space {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.at) > roomStale {
+	if r.stale() {
 		r.wake()
 	}
 	space := r.space
@@ -132,7 +141,7 @@ func (r *room) get() drivefs.Space {
 
 // left returns how many bytes may still be staged, 0 when that is not known.
 func (r *room) left() int64 {
-	if err := r.refresh(context.Background(), roomStale); err != nil {
+	if err := r.refresh(context.Background(), r.polled()); err != nil {
 		return 0
 	}
 	r.mu.Lock()
@@ -143,12 +152,12 @@ func (r *room) left() int64 {
 // unlooked is left from memory. Only before the first look it looks.
 func (r *room) unlooked() int64 {
 	r.mu.Lock()
-	at, spare := r.at, r.spareNow()
+	at, stale, spare := r.at, r.stale(), r.spareNow()
 	r.mu.Unlock()
 	if at.IsZero() {
 		return r.left()
 	}
-	if time.Since(at) > roomStale {
+	if stale {
 		r.wake()
 	}
 	return spare
@@ -168,7 +177,7 @@ func (r *room) run(ctx context.Context) error {
 	told := ""
 	for {
 		changed, looks := r.d.index.NextChange(), r.begun()
-		err := errors.Join(r.refresh(ctx, roomStale), r.relieve())
+		err := errors.Join(r.refresh(ctx, r.polled()), r.relieve())
 		if err != nil && ctx.Err() == nil && err.Error() != told {
 			told = err.Error()
 			r.d.log.Warn("cannot tell how much room there is", "err", err)
@@ -231,6 +240,19 @@ type backlog struct {
 	ignored  int64 // that stays in staging
 }
 
+// bearable returns how old the numbers may be for those who look all the time. The caller holds mu.
+func (r *room) bearable() time.Duration { return min(max(roomStale, roomShare*r.took), roomOldest) }
+
+// polled is bearable for those who do not hold mu.
+func (r *room) polled() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bearable()
+}
+
+// stale reports whether the numbers are older than is bearable. The caller holds mu.
+func (r *room) stale() bool { return time.Since(r.at) > r.bearable() }
+
 // refresh looks at backlog and disks, unless that was done less than age ago.
 func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	r.look.Lock()
@@ -248,6 +270,7 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	if fresh {
 		return nil
 	}
+	began := time.Now()
 	b, err := r.backlog(ctx, written)
 	if err != nil {
 		return err
@@ -263,7 +286,7 @@ func (r *room) refresh(ctx context.Context, age time.Duration) error {
 	r.evict(b, short)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.at, r.spare, r.staged = time.Now(), spare, b.staged
+	r.at, r.took, r.spare, r.staged = time.Now(), time.Since(began), spare, b.staged
 	r.taken -= before // the look saw those bytes, but for the lag
 	if b.busy && !r.watching() {
 		r.wake() // run may have gone to sleep, and is not who looks here

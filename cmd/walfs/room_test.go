@@ -154,3 +154,14 @@ func TestTake(t *testing.T) {
 		t.Errorf("statfs shows %d bytes free, want 50", got)
 	}
 }
+
+// TestRoomBearable lets numbers that cost much be used for longer.
+func TestRoomBearable(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0: roomStale, time.Millisecond: roomStale, 100 * time.Millisecond: 2 * time.Second, time.Hour: roomOldest,
+	} {
+		if got := (&room{took: took}).polled(); got != want {
+			t.Errorf("a look took %v: %v, want %v", took, got, want)
+		}
+	}
+}
