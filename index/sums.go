@@ -197,15 +197,36 @@ func (s *sums) verify() (bad []uint32, err error) {
 	return bad, err
 }
 
-// fill writes down checksums of pages that have none.
+// fill writes down checksums of pages that have none. It reads the file only if there are such pages.
 func (s *sums) fill() error {
-	err := s.eachPage(func(number uint32, page []byte) {
-		if s.get(number) == 0 {
-			s.set(number, pageSum(number, page))
-		}
-	})
+	lacks, err := s.lacks()
+	if err == nil && lacks {
+		err = s.eachPage(func(number uint32, page []byte) {
+			if s.get(number) == 0 {
+				s.set(number, pageSum(number, page))
+			}
+		})
+	}
 	if err != nil {
 		return err
 	}
 	return s.save()
+}
+
+// lacks reports whether a page of the database file that is not in the log has no checksum.
+func (s *sums) lacks() (bool, error) {
+	f, err := s.opened(&s.file, "")
+	if err != nil {
+		return false, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	for number := uint32(1); int64(number) <= info.Size()/pageSize; number++ {
+		if _, in := s.log.pages[number]; !in && s.get(number) == 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
