@@ -103,6 +103,30 @@ func TestSumsFlips(t *testing.T) {
 	}
 }
 
+// TestSumsLost loses the checksums, or a block of them, of an index that is closed: the next start writes them down again.
+func TestSumsLost(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(path string){
+		"all":   func(path string) { must(0, os.Remove(path+".sums")) },
+		"block": func(path string) { flip(t, path+".sums", 8, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "index")
+			db := openPath(t, path)
+			for i := range 300 {
+				tree(t, db, fmt.Sprintf("file-%04d", i))
+			}
+			closeDB(t, db)
+			lose(path)
+			closeDB(t, openPath(t, path))
+			flip(t, path, must(os.Stat(path)).Size()/2, 3)
+			if _, err := index.Open(ctx, index.Config{Path: path, Strict: true}); !errors.Is(err, index.ErrCorrupt) {
+				t.Errorf("a page that rotted after the checksums were made again: %v", err)
+			}
+		})
+	}
+}
+
 // TestLogGone removes the log of an index that was killed, and lets another
 // program copy it into the file.
 func TestLogGone(t *testing.T) {
