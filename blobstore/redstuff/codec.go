@@ -10,7 +10,7 @@
 // row or column gives the hash of its sliver, a tree over the hashes gives the
 // root, and root and size give the blob ID.
 //
-// Start with New, which is expensive, and share the Codec.
+// Start with New, and share the Codec: its first use is expensive.
 package redstuff
 
 import (
@@ -44,37 +44,43 @@ func (e *TooFewError) Is(target error) bool { return target == ErrTooFew }
 // Codec encodes and decodes for one geometry. It is safe for concurrent use.
 type Codec struct {
 	g      walrus.Geometry
-	rows   *code     // extends primary slivers from n-f to n symbols
-	cols   *code     // extends secondary slivers from n-2f to n symbols
+	codes  func() (codes, error)
 	zeros  []node    // n zero nodes
 	idle   sync.Pool // of *scratch
 	arenas sync.Pool // of *[]byte: the slivers of released Encodeds
 }
 
-// New prepares the codes for g. The first call of a process builds tables of
-// tens of MiB; a Codec is meant to be made once and shared.
+// New makes the Codec for g. The first use of one in a process builds tables of
+// tens of MiB, and that of each its own; a Codec is meant to be made once and shared.
 func New(g walrus.Geometry) (*Codec, error) {
 	if _, err := walrus.NewGeometry(g.Shards); err != nil {
 		return nil, err
 	}
-	rows, err := newCode(g.SourceSecondary(), g.Faulty())
-	if err != nil {
-		return nil, err
+	return &Codec{g: g, codes: sync.OnceValues(func() (codes, error) { return newCodes(g) }), zeros: make([]node, g.Shards)}, nil
+}
+
+// codes are the two codes of a geometry.
+type codes struct {
+	rows *code // extends primary slivers from n-f to n symbols
+	cols *code // extends secondary slivers from n-2f to n symbols
+}
+
+func newCodes(g walrus.Geometry) (c codes, err error) {
+	if c.rows, err = newCode(g.SourceSecondary(), g.Faulty()); err != nil {
+		return c, err
 	}
-	cols, err := newCode(g.SourcePrimary(), 2*g.Faulty())
-	if err != nil {
-		return nil, err
-	}
-	return &Codec{g: g, rows: rows, cols: cols, zeros: make([]node, g.Shards)}, nil
+	c.cols, err = newCode(g.SourcePrimary(), 2*g.Faulty())
+	return c, err
 }
 
 // Geometry returns the geometry the codec was made for.
 func (c *Codec) Geometry() walrus.Geometry { return c.g }
 
 // code returns the code that extends the slivers of an axis.
-func (c *Codec) code(axis walrus.Axis) *code {
+func (c *Codec) code(axis walrus.Axis) (*code, error) {
+	both, err := c.codes()
 	if axis == walrus.Primary {
-		return c.rows
+		return both.rows, err
 	}
-	return c.cols
+	return both.cols, err
 }

@@ -81,7 +81,10 @@ func (d *decoding) retry(ctx context.Context, verdict error) ([]byte, error) {
 }
 
 func (d *decoding) run(ctx context.Context) ([]byte, error) {
-	code := d.c.code(other(d.axis)) // each symbol of a sliver crosses another sliver
+	code, err := d.c.code(other(d.axis)) // each symbol of a sliver crosses another sliver
+	if err != nil {
+		return nil, err
+	}
 	if len(d.slivers) < code.k {
 		return nil, &TooFewError{Have: len(d.slivers), Need: code.k}
 	}
@@ -96,7 +99,6 @@ func (d *decoding) run(ctx context.Context) ([]byte, error) {
 		}
 	}
 	blob := padded[:d.md.Size:d.md.Size]
-	var err error
 	if d.o.Strict {
 		err = d.checkBlob(ctx, blob)
 	} else {
@@ -118,7 +120,11 @@ func (d *decoding) fill(ctx context.Context, code *code, known []int, matrix []b
 	}
 	rows := code.solve(known, wanted)
 	// A stripe is what crosses all slivers: a column for primary ones, else a row.
-	stripes := d.c.code(d.axis).k
+	across, err := d.c.code(d.axis)
+	if err != nil {
+		return err
+	}
+	stripes := across.k
 	cell := func(sliver, stripe int) []byte {
 		at := sliver*stripes + stripe
 		if d.axis == walrus.Secondary {

@@ -136,7 +136,10 @@ func (e *encoding) run(ctx context.Context) error {
 
 // extendRows computes the repair columns in some source rows.
 func (e *encoding) extendRows(w *scratch, from, to int) error {
-	code := e.c.rows
+	code, err := e.c.code(walrus.Primary)
+	if err != nil {
+		return err
+	}
 	b := batch{w: w, size: e.s, in: code.k, out: code.r, run: func(shards [][]byte) error {
 		return code.encode(w, shards)
 	}}
@@ -156,7 +159,10 @@ func (e *encoding) column(j int) []byte {
 
 // finishColumns extends and hashes a group of columns. It sets one node for each row.
 func (e *encoding) finishColumns(w *scratch, from, to int, group []node) error {
-	code := e.c.cols
+	code, err := e.c.code(walrus.Secondary)
+	if err != nil {
+		return err
+	}
 	b := batch{w: w, size: e.s, in: code.k, out: code.r, run: func(shards [][]byte) error {
 		return code.encode(w, shards)
 	}}

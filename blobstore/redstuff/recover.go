@@ -140,7 +140,10 @@ func (c *Codec) RecoverSlot(md *Metadata, target walrus.SliverID, symbols []Symb
 	if target.Axis > walrus.Secondary || int(target.Index) >= c.g.Shards {
 		return Slot{}, fmt.Errorf("recover %s sliver %d: %w", target.Axis, target.Index, ErrRange)
 	}
-	code := c.code(target.Axis)
+	code, err := c.code(target.Axis)
+	if err != nil {
+		return Slot{}, err
+	}
 	cells := make([][]byte, c.g.Shards)
 	var known []int
 	for _, s := range symbols {

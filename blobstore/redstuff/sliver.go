@@ -82,7 +82,10 @@ func (c *Codec) checkSliver(md *Metadata, id walrus.SliverID, data []byte) (int,
 // expand extends a sliver to all n symbols of its row or column and returns
 // their leaf hashes. Leaves and symbols, which stand in w.lines, are part of w.
 func (c *Codec) expand(w *scratch, axis walrus.Axis, size int, data []byte) ([]node, error) {
-	code := c.code(axis)
+	code, err := c.code(axis)
+	if err != nil {
+		return nil, err
+	}
 	w.symbols = grow(w.symbols, code.r*size)
 	symbols := w.line(c.g.Shards)
 	for i := range symbols {
@@ -95,7 +98,7 @@ func (c *Codec) expand(w *scratch, axis walrus.Axis, size int, data []byte) ([]n
 	b := batch{w: w, size: size, in: code.k, out: code.r, run: func(shards [][]byte) error {
 		return code.encode(w, shards)
 	}}
-	err := b.apply(0, 1,
+	err = b.apply(0, 1,
 		func(i, _ int) []byte { return symbols[i] },
 		func(i, _ int) []byte { return symbols[code.k+i] })
 	if err != nil {
