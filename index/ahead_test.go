@@ -49,6 +49,7 @@ func TestAheadKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "index")
 	db := openPath(t, path)
 	defer closeDB(t, db)
+	db.Unhurried()
 	tree(t, db, "gone/", "gone/a", "old")
 	must(db.Usage(ctx)) // commits
 	before := db.Commits()
@@ -67,8 +68,8 @@ func TestAheadKilled(t *testing.T) {
 		t.Errorf("a name that is there: %v", err)
 	}
 	killed := kill(t, db, path)
-	if db.Commits() != before {
-		t.Skip("a busy machine: what was answered is committed already")
+	if n := db.Commits() - before; n > 0 {
+		t.Errorf("%d transactions for what was answered", n)
 	}
 	again := openPath(t, killed)
 	defer closeDB(t, again)
@@ -97,6 +98,7 @@ func TestAheadDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "index")
 	db := openPath(t, path)
 	defer closeDB(t, db)
+	db.Unhurried()
 	const files = 20
 	for i := range files {
 		create(t, db, index.Root, fmt.Sprint(i), fileMode)
@@ -136,6 +138,7 @@ func TestAheadStale(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "index")
 	db := openPath(t, path)
 	defer closeDB(t, db)
+	db.Unhurried()
 	create(t, db, index.Root, "0", fileMode)
 	must(db.Usage(ctx)) // commits
 	older := kill(t, db, path)

@@ -10,6 +10,7 @@ import (
 // as nothing of it is published, and before anything of it can be.
 func TestHold(t *testing.T) {
 	db := open(t)
+	db.Unhurried()
 	a := create(t, db, index.Root, "a", fileMode)
 	must(db.Usage(ctx)) // commits
 	before, barriers := db.Commits(), db.Barriers()
@@ -17,8 +18,8 @@ func TestHold(t *testing.T) {
 	if err := db.Hold(ctx, held); err != nil {
 		t.Fatal(err)
 	}
-	if db.Commits() != before {
-		t.Skip("a busy machine: it is committed already")
+	if n := db.Commits() - before; n > 0 {
+		t.Errorf("%d transactions", n)
 	}
 	packed := []index.Packed{{Ino: a.Ino, Version: a.Version, Size: 4}}
 	trailer := must(db.CutTrailer(ctx, packed))
