@@ -103,7 +103,8 @@ func TestFolderGoesAway(t *testing.T) {
 				if _, err := c1.Mend(t.Context(), n.Up()[3], meanwhile); err != nil {
 					t.Error(err)
 				}
-				read(t, c1, put(t, c1, "after"), "after")
+				// The client that saw the node down would not wait for it.
+				read(t, c1, put(t, client(t, n), "after"), "after")
 				if s := n.Nodes()[3]; s.Blobs != 3 || s.Lacking != 0 {
 					t.Errorf("after it was healed: %+v", s)
 				}
