@@ -37,9 +37,12 @@ func TestGather(t *testing.T) {
 				ended := make(chan struct{})
 				go func() { q.loop(ctx); close(ended) }()
 				first := time.Duration(1 << 62)
-				for _, after := range c.comes {
-					p := new(put)
-					p.announce(q)
+				puts := make([]put, len(c.comes))
+				for i := range puts { // all, before one of them comes
+					puts[i].announce(q)
+				}
+				for i, after := range c.comes {
+					p := &puts[i]
 					if after == never {
 						time.AfterFunc(50*time.Millisecond, p.arrive)
 						continue
