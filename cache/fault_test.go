@@ -134,13 +134,32 @@ func killWriter(t *testing.T, dir string, slivers int) {
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the child
 	waitFor(t, "a write to be under way", func() bool {
+		freeze(t, cmd.Process) // else it may be done before the kill
 		half, _ := filepath.Glob(filepath.Join(dir, "*", "tmp-*"))
-		return len(half) > 0
+		if len(half) > 0 {
+			return true
+		}
+		if err := cmd.Process.Signal(unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		return false
 	})
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // it was killed
+}
+
+// freeze stops a child. It returns when none of its threads runs any more.
+func freeze(t *testing.T, child *os.Process) {
+	t.Helper()
+	if err := child.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(child.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("the child is not stopped but %#x, %v", uint32(status), err)
+	}
 }
 
 // fillTmpfs uses a cache with a large budget on a file system of 1 MiB.
