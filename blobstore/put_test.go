@@ -19,32 +19,34 @@ import (
 
 func TestPutAndRead(t *testing.T) {
 	t.Parallel()
-	for _, shape := range [][2]int{{4, 10}, {0, 0}} {
-		w := newWorld(t, shape[0], shape[1])
-		sizes := []int{0, 1, 1000, 300_000, 1_700_000}
-		for i, size := range sizes {
-			blob := randomBlob(uint64(i), size)
-			r := w.put(blob)
-			w.reads(r, blob)
-			owned := w.owned(r.Blob)
-			if len(owned) != 1 || owned[0].Object != r.Object || !owned[0].Certified ||
-				owned[0].EndEpoch != r.EndEpoch || owned[0].Size != int64(size) {
-				t.Errorf("%d bytes: ledger has %+v, receipt says %+v", size, owned, r)
+	synctest.Test(t, func(t *testing.T) { // in which nodes are never late
+		for _, shape := range [][2]int{{4, 10}, {0, 0}} {
+			w := newWorld(t, shape[0], shape[1])
+			sizes := []int{0, 1, 1000, 300_000, 1_700_000}
+			for i, size := range sizes {
+				blob := randomBlob(uint64(i), size)
+				r := w.put(blob)
+				w.reads(r, blob)
+				owned := w.owned(r.Blob)
+				if len(owned) != 1 || owned[0].Object != r.Object || !owned[0].Certified ||
+					owned[0].EndEpoch != r.EndEpoch || owned[0].Size != int64(size) {
+					t.Errorf("%d bytes: ledger has %+v, receipt says %+v", size, owned, r)
+				}
+				h, err := w.client.Check(t.Context(), r.Blob)
+				if n := w.client.Geometry().Shards; err != nil || h.Primary != n || h.Secondary != n || !h.Recoverable {
+					t.Errorf("check: %+v, %v", h, err)
+				}
 			}
-			h, err := w.client.Check(t.Context(), r.Blob)
-			if n := w.client.Geometry().Shards; err != nil || h.Primary != n || h.Secondary != n || !h.Recoverable {
-				t.Errorf("check: %+v, %v", h, err)
+			for _, n := range w.net.Nodes() {
+				if n.State != "up" || n.Blobs != len(sizes) || n.Shards == 0 || n.Bytes == 0 || len(n.BadSlots) != 0 {
+					t.Errorf("%+v", n)
+				}
+			}
+			if p := w.client.Problems(); len(p) != 0 {
+				t.Errorf("problems: %+v", p)
 			}
 		}
-		for _, n := range w.net.Nodes() {
-			if n.State != "up" || n.Blobs != len(sizes) || n.Shards == 0 || n.Bytes == 0 || len(n.BadSlots) != 0 {
-				t.Errorf("%+v", n)
-			}
-		}
-		if p := w.client.Problems(); len(p) != 0 {
-			t.Errorf("problems: %+v", p)
-		}
-	}
+	})
 }
 
 // Three nodes of ten may fail a Put, each in another way; a fourth may not.
@@ -95,29 +97,31 @@ func TestPutWithoutQuorum(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 10, 10)
-			w.inject(test.fault, 1, 2, 3, 4)
-			blob := randomBlob(1, 50_000)
-			r, err := w.client.Put(t.Context(), blob, blobstore.PutOptions{})
-			var quorum *blobstore.QuorumError
-			if !errors.As(err, &quorum) || quorum.Have != 6 || quorum.Need != 7 || len(quorum.Nodes) != 4 {
-				t.Fatalf("put: %v, want 6 of 7 shards and 4 errors", err)
-			}
-			if !errors.Is(err, test.cause) {
-				t.Errorf("error %v does not tell the cause %v", quorum.Nodes, test.cause)
-			}
-			if r.Stage != walrus.Registered {
-				t.Errorf("receipt at %s, want registered", r.Stage)
-			}
-			w.inject(0, 1, 2, 3, 4)
-			r, err = w.client.Put(t.Context(), blob, blobstore.PutOptions{Resume: r})
-			if err != nil || r.Stage != walrus.Certified {
-				t.Fatalf("resumed put: %+v, %v", r, err)
-			}
-			if transactions, _ := w.ledger.count("register"); transactions != 1 {
-				t.Errorf("%d registrations, want 1", transactions)
-			}
-			w.reads(r, blob)
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 10, 10)
+				w.inject(test.fault, 1, 2, 3, 4)
+				blob := randomBlob(1, 50_000)
+				r, err := w.client.Put(t.Context(), blob, blobstore.PutOptions{})
+				var quorum *blobstore.QuorumError
+				if !errors.As(err, &quorum) || quorum.Have != 6 || quorum.Need != 7 || len(quorum.Nodes) != 4 {
+					t.Fatalf("put: %v, want 6 of 7 shards and 4 errors", err)
+				}
+				if !errors.Is(err, test.cause) {
+					t.Errorf("error %v does not tell the cause %v", quorum.Nodes, test.cause)
+				}
+				if r.Stage != walrus.Registered {
+					t.Errorf("receipt at %s, want registered", r.Stage)
+				}
+				w.inject(0, 1, 2, 3, 4)
+				r, err = w.client.Put(t.Context(), blob, blobstore.PutOptions{Resume: r})
+				if err != nil || r.Stage != walrus.Certified {
+					t.Fatalf("resumed put: %+v, %v", r, err)
+				}
+				if transactions, _ := w.ledger.count("register"); transactions != 1 {
+					t.Errorf("%d registrations, want 1", transactions)
+				}
+				w.reads(r, blob)
+			})
 		})
 	}
 }

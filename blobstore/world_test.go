@@ -32,6 +32,7 @@ type world struct {
 	ledger *meddler
 	config blobstore.Config
 	client *blobstore.Client
+	blobs  []walrus.BlobID // that were put
 }
 
 // meddler stands between a client and the ledger: it counts, and fails what the test says.
@@ -176,6 +177,7 @@ func (w *world) put(blob []byte) walrus.Receipt {
 	if r.Stage != walrus.Certified || r.Size != int64(len(blob)) || r.Object.IsZero() {
 		w.t.Fatalf("receipt %+v", r)
 	}
+	w.blobs = append(w.blobs, r.Blob)
 	return r
 }
 

@@ -63,6 +63,17 @@ func put(t *testing.T, c *blobstore.Client, text string) walrus.BlobID {
 	return r.Blob
 }
 
+// everywhere gives the nodes what a Put has not: on a busy machine some are late, and it ends without them.
+func everywhere(t *testing.T, n *embedded.Network, c *blobstore.Client, blob walrus.BlobID) {
+	t.Helper()
+	n.Sync(t.Context())
+	for _, up := range n.Up() {
+		if _, err := c.Mend(t.Context(), up, blob); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func read(t *testing.T, c *blobstore.Client, blob walrus.BlobID, want string) {
 	t.Helper()
 	p := make([]byte, len(want))
@@ -96,6 +107,7 @@ func TestReopen(t *testing.T) {
 	n := start(t, cfg)
 	c := client(t, n)
 	blob := put(t, c, "hello")
+	everywhere(t, n, c, blob)
 	if err := n.Stop("node-02"); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +164,9 @@ func TestNodesOnSeveralDisks(t *testing.T) {
 	other := start(t, embedded.Config{Dir: t.TempDir(), Nodes: 4, Shards: 10, NodeDirs: disks})
 	cfg := embedded.Config{Dir: t.TempDir(), Nodes: 10, Shards: 10, NodeDirs: disks}
 	n := start(t, cfg)
-	blob := put(t, client(t, n), "on two disks")
+	c := client(t, n)
+	blob := put(t, c, "on two disks")
+	everywhere(t, n, c, blob)
 	for i, s := range n.Nodes() {
 		if filepath.Dir(s.Dir) != disks[i%2] || s.Blobs != 1 {
 			t.Errorf("%+v", s)

@@ -57,6 +57,7 @@ func newMoving(t *testing.T) *moving {
 		if err != nil {
 			t.Fatal(err)
 		}
+		everywhere(t, m.net, m.client, r.Blob)
 		m.blobs[r.Blob] = text
 	}
 	return m
