@@ -639,35 +639,71 @@ func TestHealKilled(t *testing.T) {
 	all := w.some(120, 200_000, 100, 30_000, 150_000, 1_000, 170_000, 60_000, 90_000)
 	w.settle()
 	w.wipe(1)
-	seen := map[int]bool{} // how many blobs were confirmed in a copy
-	dirs := make(chan string, 64)
-	h := blobstore.NewHealer(blobstore.HealerConfig{Client: w.client, Nodes: w.net.Up, Ailing: w.net.Ailing(), Rate: 1 << 20})
+	copied, ended := make(chan struct{}), make(chan struct{})
+	defer close(ended)
+	w.pace(copied, ended)
+	h := blobstore.NewHealer(blobstore.HealerConfig{Client: w.client, Nodes: w.net.Up, Ailing: w.net.Ailing()})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	w.start(1)
 	running.Go(func() { _ = h.Run(ctx) })
-	for i := range cap(dirs) {
-		dir := filepath.Join(t.TempDir(), fmt.Sprint(i))
+	var dirs []string
+	for left := len(all); left > 0; {
+		left = w.net.Nodes()[1].Lacking // the last copy has everything
+		dir := filepath.Join(t.TempDir(), fmt.Sprint(len(dirs)))
 		if err := copyTree(dir, w.net.Nodes()[1].Dir); err != nil {
 			t.Fatal(err)
 		}
-		dirs <- dir
-		if w.net.Nodes()[1].Lacking == 0 {
-			break
+		dirs = append(dirs, dir)
+		select {
+		case copied <- struct{}{}:
+		default:
 		}
 	}
 	w.until(h, 1, blobstore.Healthy)
 	cancel()
 	running.Wait()
-	close(dirs)
 	w.same(1, all...)
-	for dir := range dirs {
+	seen := map[int]bool{} // how many blobs were confirmed in a copy
+	for _, dir := range dirs {
 		seen[w.signedIsThere(dir, 1, all)] = true
 	}
-	t.Logf("blobs confirmed in the copies: %v", seen)
-	if len(seen) < 2 {
-		t.Errorf("every copy confirms the same number of blobs, %v: nothing was tested", seen)
+	t.Logf("blobs confirmed in %d copies: %v", len(dirs), seen)
+	if len(seen) < 3 || !seen[0] || !seen[len(all)] {
+		t.Errorf("the copies confirm %v blobs, want none, some, and all %d", seen, len(all))
 	}
+}
+
+// pace has the client begin with a blob only after something was sent to turns, until all have ended: it
+// waits before it hears of the blob's metadata.
+func (w *world) pace(turns, ended <-chan struct{}) {
+	var mu sync.Mutex // guards begun
+	begun := map[walrus.BlobID]func(){}
+	w.config.Dial = func(m walrus.Member) (*node.Client, error) {
+		c, err := w.net.Dial(m)
+		if err != nil {
+			return nil, err
+		}
+		return node.NewClient(node.Calls{
+			Store: c.Store, Confirm: c.Confirm, Sliver: c.Sliver, Symbols: c.Symbols,
+			Metadata: func(ctx context.Context, blob walrus.BlobID) (*redstuff.Metadata, error) {
+				mu.Lock()
+				if begun[blob] == nil {
+					begun[blob] = sync.OnceFunc(func() {
+						select {
+						case <-turns:
+						case <-ended:
+						}
+					})
+				}
+				begin := begun[blob]
+				mu.Unlock()
+				begin()
+				return c.Metadata(ctx, blob)
+			},
+		}), nil
+	}
+	w.reconnect()
 }
 
 // copyTree copies a folder of which files are being written.
