@@ -386,37 +386,39 @@ func tryLocks(path string) {
 	}(), record(unix.F_OFD_SETLK, 30))
 }
 
-// TestStatfsWhileDraining asks for room while the index and the nodes are busy: the answer comes from memory.
+// TestStatfsWhileDraining asks for room while nothing can be stored, and while all of it is: the answer comes from
+// memory, and waits for neither.
 func TestStatfsWhileDraining(t *testing.T) {
 	t.Parallel()
 	d := newDrive(t)
 	d.mustRun("init", "--nodes", "4", "--shards", "7")
 	d.mount()
+	d.stopNodes(2)
+	asked := 0
+	ask := func() {
+		var st unix.Statfs_t
+		must(t, unix.Statfs(d.mnt, &st))
+		asked++
+		if st.Namelen != 255 || st.Bavail > st.Bfree || st.Bfree > st.Blocks || st.Bsize != st.Frsize {
+			t.Fatalf("statfs %+v", st)
+		}
+	}
 	for i := range amount(20, 200) {
 		writeRandom(t, d.path(fmt.Sprint("file", i)), 1<<20, uint64(i))
+		ask()
 	}
+	d.startNodes()
 	done := make(chan error, 1)
 	go func() {
 		_, err := shellErr("XDG_STATE_HOME=%s %s --home %s sync", filepath.Join(filepath.Dir(d.home), "state"), d.bin, d.home)
 		done <- err
 	}()
-	worst, asked := time.Duration(0), 0
 	for {
-		var st unix.Statfs_t
-		begun := time.Now()
-		must(t, unix.Statfs(d.mnt, &st))
-		worst = max(worst, time.Since(begun))
-		asked++
-		if st.Namelen != 255 || st.Bavail > st.Bfree || st.Bfree > st.Blocks || st.Bsize != st.Frsize {
-			t.Fatalf("statfs %+v", st)
-		}
+		ask()
 		select {
 		case err := <-done:
 			must(t, err)
-			t.Logf("%d answers, the slowest took %s", asked, worst)
-			if worst > 10*time.Second { // a sync of all that takes longer would not prove much
-				t.Errorf("an answer took %s", worst)
-			}
+			t.Logf("%d answers", asked)
 			d.umount()
 			return
 		case <-time.After(2 * time.Millisecond):
