@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -19,6 +20,7 @@ type handle struct {
 	writable bool
 	direct   bool // the kernel uses the data file, but this handle's reads and writes come to us
 	ahead    readahead
+	opened   atomic.Bool // the kernel is done with the open
 }
 
 // newHandle makes a handle of what a program asked for and what the kernel is told.
@@ -118,11 +120,21 @@ func withoutSetid(ctx context.Context, attr *index.Attr) uint32 {
 
 // Flush is called for each close(2).
 func (h *handle) Flush(ctx context.Context) syscall.Errno {
+	h.openEnded()
 	return h.n.errno("flush", h.f.queue(ctx))
+}
+
+// openEnded notes that the kernel is done with the open: only then a program
+// gets a descriptor, which it closes. It may end without one.
+func (h *handle) openEnded() {
+	if !h.opened.Swap(true) {
+		h.f.opened.opening.Add(-1)
+	}
 }
 
 // Release is called when the last descriptor and mapping is gone.
 func (h *handle) Release(ctx context.Context) syscall.Errno {
+	h.openEnded()
 	h.ahead.drop(h.n.fs)
 	if h.writable {
 		h.f.dropWriter()

@@ -26,6 +26,8 @@ type opened struct {
 	lingers bool   // the last handle is closed, and the file is mapped; counts as a use
 	watched uint64 // turns of staging at the last look
 
+	opening atomic.Int64 // opens that the kernel may not be done with
+
 	checked atomic.Int64 // staging's Wrote when the mode was set
 }
 
@@ -45,6 +47,12 @@ func (r opening) writable() bool { return r.flags&syscall.O_ACCMODE != syscall.O
 // the flags that the kernel is told.
 func (f *file) open(ctx context.Context, r opening) (flags uint32, err error) {
 	o := &f.opened
+	o.opening.Add(1) // until the handle's first Flush, or its Release
+	defer func() {
+		if err != nil {
+			o.opening.Add(-1)
+		}
+	}()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	chosen := o.way == wayNone
@@ -168,7 +176,7 @@ func (f *file) lend(ctx context.Context, r opening) error {
 	if err := f.fs.take(local.Size()); err != nil {
 		return err
 	}
-	if err := local.Lend(ctx); err != nil {
+	if err := local.Lend(ctx, f.back); err != nil {
 		return err
 	}
 	o.checked.Store(local.Wrote())
@@ -241,16 +249,52 @@ const (
 // takeBack takes a file back that no handle is open of, and reports whether it is not mapped either.
 func (f *file) takeBack(local *staging.File) bool {
 	for i := range backTries {
-		done, err := local.TakeBack(context.Background())
-		if err != nil {
-			f.fs.log.Warn("file stays lent to the kernel", "op", "release", "ino", uint64(f.ino), "err", err)
-		}
-		if done || f.opened.lingers {
+		if done := f.tryBack(local); done || f.opened.lingers {
 			return done
 		}
 		time.Sleep(backPause << i)
 	}
 	return false
+}
+
+func (f *file) tryBack(local *staging.File) bool {
+	done, err := local.TakeBack(context.Background())
+	if err != nil {
+		f.fs.log.Warn("file stays lent to the kernel", "op", "release", "ino", uint64(f.ino), "err", err)
+	}
+	return done
+}
+
+// back takes a file back that nobody has open or mapped any more, although its Release is
+// still on its way, or the watch has not seen the end of a mapping. Each handle
+// was flushed once, so that the kernel has the data file open for each that is not
+// closed; who opens it now waits for us. So a lease proves here what it proves at the end.
+func (f *file) back() {
+	o := &f.opened
+	if o.opening.Load() > 0 {
+		return // and may hold the lock for long, where there is little room
+	}
+	o.mu.Lock()
+	ended := false
+	switch local := f.staged(); {
+	case local == nil || !local.Lent() || o.opening.Load() > 0:
+	case o.handles == 0:
+		ended = o.lingers && f.settle()
+	case f.tryBack(local):
+		f.unlend()
+		f.keepCopy(local)
+	}
+	o.mu.Unlock()
+	if ended {
+		f.endLingering(context.Background())
+	}
+}
+
+// endLingering ends the use that a file has which is only mapped.
+func (f *file) endLingering(ctx context.Context) {
+	if err := f.release(ctx); err != nil {
+		f.fs.log.Warn("size and time are not noted", "op", "release", "ino", uint64(f.ino), "err", err)
+	}
 }
 
 // unpass gives up the backing ID. The kernel forgets the file with the last

@@ -35,6 +35,44 @@ func (s *server) answer(command, arg string) (any, error) {
 	case "dirty":
 		attr, err := s.db.Resolve(ctx, arg)
 		return yes(attr.Dirty), err
+	case "back":
+		return "", s.back()
+	case "backing": // all the time, until it is off
+		if arg == "off" {
+			close(s.backing)
+			return "", nil
+		}
+		s.backing = make(chan struct{})
+		go func() {
+			for s.fs.Passing().On {
+				select {
+				case <-s.backing:
+					return
+				default:
+					s.staging.BackAll()
+				}
+			}
+		}()
+		return "", nil
+	case "hold": // the next read of published content, until "go"
+		s.held, s.holds = make(chan struct{}), make(chan struct{})
+		read := func() error {
+			close(s.holds)
+			<-s.held
+			return nil
+		}
+		s.blobs.first.Store(&read)
+		return "", nil
+	case "holding":
+		select {
+		case <-s.holds:
+			return "yes", nil
+		default:
+			return "no", nil
+		}
+	case "go":
+		close(s.held)
+		return "", nil
 	case "try": // publishes, unless a file is written all the time
 		n, err := s.publish()
 		if errors.Is(err, staging.ErrBusy) {
@@ -45,6 +83,22 @@ func (s *server) answer(command, arg string) (any, error) {
 		return s.readPublished(args[0], args[1], args[2])
 	}
 	return "", fmt.Errorf("unknown command %q", command)
+}
+
+// back begins as a Drain of the committer does: files that are closed are taken back, and what
+// is dirty gets a job.
+func (s *server) back() error {
+	s.staging.BackAll()
+	dirty, err := s.db.Dirties(ctx)
+	for _, attr := range dirty {
+		file, ok, lerr := s.staging.Lookup(attr.Ino)
+		if lerr != nil || !ok {
+			return lerr
+		}
+		err = errors.Join(err, s.db.Queue(ctx, attr.Ino, file.State()))
+		file.Release()
+	}
+	return err
 }
 
 // isOpen reports whether this process has a file open whose path ends so.

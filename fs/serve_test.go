@@ -79,7 +79,10 @@ type server struct {
 	fs      *fs.FS
 	room    atomic.Int64 // bytes that may still be staged; negative: no limit
 	woken   atomic.Int64
-	snapped *snapshot // that waits to be published
+	snapped *snapshot     // that waits to be published
+	held    chan struct{} // a read of content waits until it is closed
+	holds   chan struct{} // is closed when that read has come
+	backing chan struct{} // closed files are taken back until it is closed
 }
 
 func serve(home string) (err error) {
@@ -333,6 +336,7 @@ type packed struct {
 }
 
 func (s *server) pack(job index.Job, number uint64, plain *[]byte) (*packed, error) {
+	s.staging.Back(job.Ino)
 	file, ok, err := s.staging.Lookup(job.Ino)
 	if err != nil || !ok {
 		return nil, err // deleted meanwhile

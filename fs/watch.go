@@ -76,9 +76,7 @@ func (f *file) watch(ctx context.Context) {
 		}
 	}
 	if ended {
-		if err := f.release(ctx); err != nil {
-			f.fs.log.Warn("size and time are not noted", "op", "watch", "ino", uint64(f.ino), "err", err)
-		}
+		f.endLingering(ctx)
 	}
 }
 

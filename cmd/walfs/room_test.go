@@ -112,7 +112,7 @@ func TestBacklog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Lend(t.Context()); err != nil {
+		if err := f.Lend(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := unix.Fallocate(f.Fd(), 0, 0, size); err != nil {

@@ -87,6 +87,7 @@ func (c *Committer) Drain(ctx context.Context, progress func(Progress)) error {
 // queueOpen makes jobs of dirty files that have none, since they were open all
 // the time, and returns all dirty files but those that are ignored, and those that rest.
 func (c *Committer) queueOpen(ctx context.Context) ([]index.Attr, error) {
+	c.cfg.Staging.BackAll() // what was not written is not dirty then
 	dirty, err := c.cfg.Index.Dirties(ctx)
 	if err != nil {
 		return nil, err

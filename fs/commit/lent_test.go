@@ -20,9 +20,15 @@ import (
 // lend lends a file of the root to the kernel, for which the test writes.
 func (r *rig) lend(f *staging.File) *os.File {
 	r.Helper()
+	return r.lendBack(f, nil)
+}
+
+// lendBack is lend with what takes the file back when somebody asks for it.
+func (r *rig) lendBack(f *staging.File, back func()) *os.File {
+	r.Helper()
 	_, err := r.stage.Probe(func(int) error { return nil })
 	r.must(err)
-	r.must(f.Lend(context.Background()))
+	r.must(f.Lend(context.Background(), back))
 	kernel, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDWR, 0)
 	r.must(err)
 	return kernel
@@ -127,6 +133,55 @@ func TestLentBack(t *testing.T) {
 	r.done(f)
 	r.drain()
 	r.restored().same("/file", content)
+}
+
+// TestLentClosed drains when the kernel has closed files that were lent, and has not said
+// so yet: all is certified then, and nothing of it is stored again. What is open stays lent.
+func TestLentClosed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{policy: calm})
+	contents := map[string][]byte{"written": random(1, 50_000), "not written": random(2, 50_000), "open": random(3, 50_000)}
+	r.put("not written", contents["not written"])
+	r.put("written", nil)
+	r.put("open", contents["open"])
+	r.drain()
+	files := map[string]*staging.File{}
+	for name := range contents {
+		f := r.file(index.Root, name)
+		defer r.done(f)
+		files[name] = f
+		kernel := r.lendBack(f, func() {
+			if done, err := f.TakeBack(context.Background()); err != nil || done && name == "open" {
+				t.Errorf("take %q back: %t, %v", name, done, err)
+			}
+		})
+		defer kernel.Close()
+		if name == "written" {
+			_, err := kernel.WriteAt(contents[name], 0)
+			r.must(err)
+		}
+		if name != "open" {
+			r.must(kernel.Close())
+		}
+	}
+	r.drain()
+	for name, f := range files {
+		if now := r.lookup(name); now.Dirty != (name == "open") || f.Lent() != now.Dirty {
+			t.Errorf("%q: lent %t, %+v", name, f.Lent(), now)
+		}
+	}
+	last := r.last()
+	for _, f := range files { // as the release does that comes now
+		r.must(r.db.Queue(context.Background(), f.Ino(), f.State()))
+	}
+	r.drain()
+	if now := r.last(); now != last {
+		t.Errorf("%d segments of nothing", now-last)
+	}
+	restored := r.restored()
+	for name, content := range contents {
+		restored.same("/"+name, content)
+	}
 }
 
 // TestLentGrows packs a file that the kernel goes on writing: each time what was written since

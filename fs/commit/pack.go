@@ -100,6 +100,7 @@ func (p *packer) claim(ctx context.Context) (jobs []index.Job, more bool, err er
 
 // load takes a snapshot of a file. It returns nil for one that is not packed now.
 func (p *packer) load(ctx context.Context, job index.Job) (*parcel, error) {
+	p.c.cfg.Staging.Back(job.Ino)
 	attr, err := p.c.cfg.Index.Get(ctx, job.Ino)
 	if errors.Is(err, index.ErrNotExist) || err == nil && (attr.Nlink == 0 || attr.Version == attr.PubVersion) {
 		return nil, nil

@@ -64,6 +64,7 @@ type File struct {
 	turns    uint64 // changes that were noticed
 	wrote    int64  // when the kernel wrote last by itself
 	proof    proof  // that nothing was written since the version before
+	back     func() // see Lend; good while it is lent
 }
 
 // File opens what staging holds of an inode, or begins to hold it. The caller releases it.

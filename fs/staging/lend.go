@@ -62,8 +62,9 @@ func (d *Dir) settled(s stamp) bool {
 const coarsest = 100 * time.Millisecond
 
 // Lend lets the kernel write the data file by itself, until TakeBack. The inode
-// is marked before. ErrPartial: only a part of the content is here.
-func (f *File) Lend(ctx context.Context) error {
+// is marked before. Back is called by Back, without a lock; nil: nobody is. ErrPartial:
+// only a part of the content is here.
+func (f *File) Lend(ctx context.Context, back func()) error {
 	if err := f.lockMarked(ctx); err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (f *File) Lend(ctx context.Context) error {
 	}
 	f.unsettled()
 	f.unsync()
-	f.seen = stamp{}
+	f.seen, f.back = stamp{}, back
 	f.lent.Store(true)
 	f.d.lend(f)
 	if err := f.look(); err != nil {
@@ -281,6 +282,16 @@ func (d *Dir) unlend(f *File) {
 
 // Look looks at all files that are lent, and returns how many there are.
 func (d *Dir) Look() int {
+	return d.eachLent((*File).see)
+}
+
+// BackAll is Back for all files that are lent.
+func (d *Dir) BackAll() {
+	d.eachLent((*File).askBack)
+}
+
+// eachLent calls do for the files that are lent, and returns how many there are.
+func (d *Dir) eachLent(do func(*File)) int {
 	d.mu.Lock()
 	var lent []*File
 	for _, f := range d.lent {
@@ -289,10 +300,36 @@ func (d *Dir) Look() int {
 	}
 	d.mu.Unlock()
 	for _, f := range lent {
-		f.see()
+		do(f)
 		f.Release()
 	}
 	return len(lent)
+}
+
+// Back has whoever lent a file, if it is lent, take it back now when the kernel
+// does not use it any more. The kernel tells of its last release some time after
+// close(2) has returned, and of the end of a mapping not at all: a Pack before that
+// marks the inode again, although nobody is left who could write.
+func (d *Dir) Back(ino index.Ino) {
+	d.mu.Lock()
+	f := d.lent[ino]
+	if f == nil {
+		d.mu.Unlock()
+		return
+	}
+	f.refs++
+	d.mu.Unlock()
+	defer f.Release()
+	f.askBack()
+}
+
+func (f *File) askBack() {
+	f.mu.RLock()
+	back := f.back
+	f.mu.RUnlock()
+	if back != nil && f.lent.Load() {
+		back()
+	}
 }
 
 // Fd returns the descriptor of the data file, good as long as the file is in use.

@@ -17,7 +17,7 @@ func lentFile(t *testing.T, d *Dir, content []byte) (*File, *os.File) {
 	t.Cleanup(f.Release)
 	_, err := f.WriteAt(ctx, content, 0, nil)
 	must(t, err)
-	must(t, f.Lend(ctx))
+	must(t, f.Lend(ctx, nil))
 	kernel, err := os.OpenFile(d.dataPath(1), os.O_RDWR, 0)
 	must(t, err)
 	t.Cleanup(func() { kernel.Close() })
@@ -83,7 +83,7 @@ func TestLendWhilePacking(t *testing.T) {
 			return nil
 		}
 		copying = true
-		return f.Lend(ctx)
+		return f.Lend(ctx, nil)
 	}
 	p, err := f.Pack(ctx, true)
 	must(t, err)
