@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,6 +96,76 @@ func TestCheckCopies(t *testing.T) {
 	d.umount()
 	if left := filesBelow(t, filepath.Join(d.home, "staging", "lost+found"), ".data"); len(left) != 3 {
 		t.Errorf("in lost+found: %q", left)
+	}
+}
+
+// storing makes a drive that is not mounted, with a file of which the last version is packed
+// and not certified, and staging has a part. The block map of that is damaged. It returns
+// what there is in the drive, and the sealed segment.
+func (d *drive) storing() (want map[string]entry, segment string) {
+	d.t.Helper()
+	d.mount()
+	writeRandom(d.t, d.path("file"), 300<<10, 1)
+	d.sync()
+	d.umount()
+	d.forgetLocal()
+	d.mount()
+	d.stopNodes(4)
+	f, err := os.OpenFile(d.path("file"), os.O_RDWR, 0)
+	must(d.t, err)
+	_, err = f.WriteAt([]byte("newer than what is certified"), 100_000)
+	must(d.t, errors.Join(err, f.Close()))
+	waitFor(d.t, "the file to be packed", func() bool { return d.state(d.path("file")) == "storing" })
+	want = readTree(d.t, d.mnt)
+	d.umount()
+	maps := filesBelow(d.t, filepath.Join(d.home, "staging", "files"), ".map")
+	segments := filesBelow(d.t, filepath.Join(d.home, "staging", "outbox"), "")
+	if len(maps) != 1 || len(segments) != 1 {
+		d.t.Fatalf("%d block maps, and %d sealed segments", len(maps), len(segments))
+	}
+	flipAt(d.t, maps[0], 20)
+	return want, segments[0]
+}
+
+func flipAt(t *testing.T, path string, off int) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	b[off] ^= 4
+	must(t, os.WriteFile(path, b, 0o600))
+}
+
+// TestCheckStoring damages the block map of a file that is packed and not certified: a repair
+// has it read from the outbox at once.
+func TestCheckStoring(t *testing.T) {
+	t.Parallel()
+	d := newDrive(t)
+	want, _ := d.storing()
+	if out, _, _ := d.run("check", "--repair"); !strings.Contains(out, "0 damaged, 1 repaired") || !strings.Contains(out, "from the outbox") {
+		t.Errorf("check --repair:\n%s", out)
+	}
+	d.mount()
+	diffTrees(t, "not certified yet", want, readTree(t, d.mnt))
+	d.startNodes()
+	d.sync()
+	d.umount()
+	d.forgetLocal()
+	d.mount()
+	diffTrees(t, "from the nodes", want, readTree(t, d.mnt))
+	d.umount()
+}
+
+// TestCheckStoringLost damages the sealed segment too: what staging has is not put aside for it.
+func TestCheckStoringLost(t *testing.T) {
+	t.Parallel()
+	d := newDrive(t)
+	_, segment := d.storing()
+	flipAt(t, segment, 100)
+	if out, _, code := d.run("check", "--repair"); code != 3 || !strings.Contains(out, "the map of local blocks is damaged") || !strings.Contains(out, "cannot be repaired now") {
+		t.Errorf("check --repair: exit %d\n%s", code, out)
+	}
+	if left := filesBelow(t, filepath.Join(d.home, "staging", "files"), ".data"); len(left) != 1 {
+		t.Errorf("in staging: %q", left)
 	}
 }
 

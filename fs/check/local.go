@@ -115,7 +115,7 @@ func (c *check) stagingFile(ctx context.Context, ino index.Ino) error {
 	})
 }
 
-const doneDropped = "the local copy was moved to lost+found of staging; reads come from the nodes"
+const doneDropped = "the local copy was moved to lost+found of staging; reads come from the nodes, and from the outbox what they have not got yet"
 
 func ignoreGone(err error) error {
 	if errors.Is(err, index.ErrNotExist) {
@@ -156,20 +156,44 @@ func (c *check) brokenMap(ctx context.Context, ino index.Ino, why error) error {
 	})
 }
 
-// dropCopy gives up the local copy of a file that has none but certified content.
+// dropCopy gives up the local copy of a file that has none but published content, which
+// is certified, or was read whole just now.
 // It goes to lost+found: what is damaged is not thrown away before a person has seen it.
 func (c *check) dropCopy(ctx context.Context, ino index.Ino) error {
 	status, err := c.cfg.Index.State(ctx, ino)
+	if err == nil && status.State == index.StateStoring {
+		status, err = c.readStored(ctx, ino, status)
+	}
 	if err != nil {
 		return err
 	}
-	if status.State != index.StateCertified {
+	if status.State != index.StateCertified && status.State != index.StateStoring {
 		return fmt.Errorf("it is %s, not certified", status.State)
 	}
 	if err := c.cfg.Index.CopyDrop(ctx, ino); err != nil {
 		return err
 	}
 	return c.cfg.Staging.ShelveNamed(ino, c.path(ctx, ino))
+}
+
+// readStored reads all of a file that is on its way to the nodes from where it would be read
+// without a local copy, and returns its status after that.
+func (c *check) readStored(ctx context.Context, ino index.Ino, before index.Status) (index.Status, error) {
+	attr, err := c.cfg.Index.Get(ctx, ino)
+	if err != nil {
+		return before, err
+	}
+	p := make([]byte, min(readSize, attr.PubSize))
+	for off := int64(0); off < attr.PubSize; off += readSize {
+		if err := c.published(ctx, ino, p[:min(readSize, attr.PubSize-off)], off); err != nil {
+			return before, fmt.Errorf("it is not certified yet, and cannot be read without the local copy: %w; repair again when all nodes are up, or when it is certified", err)
+		}
+	}
+	status, err := c.cfg.Index.State(ctx, ino)
+	if err == nil && !slices.Equal(status.Extents, before.Extents) {
+		err = errors.New("it is being written")
+	}
+	return status, err
 }
 
 // dirty looks at a file that is not packed yet: whether its content is here, and a job.
