@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/walfs/walfs/index"
 )
 
 const (
@@ -193,7 +195,7 @@ func (c *Committer) dueIn(ctx context.Context) (wait time.Duration, resting bool
 		if k.crowded(now) {
 			enough *= crowdFills
 		}
-		if waiting, err := c.cfg.Index.Pending(ctx); err == nil && waiting.Bytes-left.bytes >= enough {
+		if waiting, ok := c.pending(ctx); ok && waiting.Bytes-left.bytes >= enough {
 			return 0, false
 		}
 	}
@@ -236,27 +238,39 @@ func (k *clock) polled(began time.Time) {
 // look finds changes that nobody told of, names above all. When the index does not tell, it is
 // asked again soon.
 func (c *Committer) look(ctx context.Context) {
-	waiting, err := c.cfg.Index.Pending(ctx)
+	waiting, ok := c.pending(ctx)
 	if ctx.Err() != nil {
 		return
 	}
 	k := &c.clock
-	if err != nil {
+	if !ok {
 		k.stir(true)
-		if c.trouble.goesOn(looking) {
-			c.log.Warn("changes are not looked for", "err", err)
-		}
-		c.trouble.halted(looking, err, lookEvery)
-		c.changed.raise() // who waits is told why
 		return
 	}
-	c.trouble.goes(looking)
 	k.mu.Lock()
 	known := waiting.Jobs <= k.left.jobs && time.Since(k.began) < c.cfg.Policy.MaxAge
 	k.mu.Unlock()
 	if waiting.Names || waiting.Jobs > 0 && !known {
 		c.Wake()
 	}
+}
+
+// pending asks the index what waits. That it does not tell is shown as what stands still.
+func (c *Committer) pending(ctx context.Context) (waiting index.Pending, ok bool) {
+	waiting, err := c.cfg.Index.Pending(ctx)
+	if err == nil {
+		c.trouble.goes(looking)
+		return waiting, true
+	}
+	if ctx.Err() != nil {
+		return waiting, false
+	}
+	if c.trouble.goesOn(looking) {
+		c.log.Warn("changes are not looked for", "err", err)
+	}
+	c.trouble.halted(looking, err, lookEvery)
+	c.changed.raise() // who waits is told why
+	return waiting, false
 }
 
 // passed notes how a pass of the packer ended.

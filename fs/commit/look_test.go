@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/walfs/walfs/index"
 )
@@ -48,6 +49,13 @@ func TestLookFails(t *testing.T) {
 	if list, next := c.trouble.standing(); len(list) != 1 || !strings.Contains(list[0], "tried 3 times") || next.IsZero() {
 		t.Errorf("what stands still: %q, next try %s", list, next)
 	}
+	c.Wake()
+	c.clock.began = time.Time{}
+	c.dueIn(ctx) // counts the bytes that wait
+	if list, _ := c.trouble.standing(); len(list) != 1 || !strings.Contains(list[0], "tried 4 times") {
+		t.Errorf("while changes come in, what stands still: %q", list)
+	}
+	c.clock.first = time.Time{}
 	if n := strings.Count(said.String(), "\n"); n != 1 {
 		t.Errorf("logged %d times:\n%s", n, &said)
 	}
