@@ -157,7 +157,8 @@ func newUmountCommand(a *app) *cobra.Command {
 		Short: "Unmount the drive",
 		Long: "Umount ends the mount of the drive, or the one at DIR, and returns when what is staged is on\n" +
 			"the disk and the drive is closed. It waits for no nodes: what is not certified goes on with\n" +
-			"the next mount. A dead mount at DIR is taken away. With --lazy it does not wait for programs that\n" +
+			"the next mount. Where a container, say, has the mount in a mount namespace of its own, it waits\n" +
+			"for that, and says so. A dead mount at DIR is taken away. With --lazy it does not wait for programs that\n" +
 			"use the mount, and says so; until they are done the drive is in use.",
 		Args: arguments(0, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {

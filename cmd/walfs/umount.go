@@ -34,20 +34,30 @@ func (a *app) umountServed(ctx context.Context, h home, args umountArgs) error {
 	if errors.Is(err, control.ErrLost) { // it was being killed, and leaves a dead mount
 		return errors.Join(errElsewhere, client.Close(), waitUnlocked(ctx, h))
 	}
-	if err == nil && !s.Detached {
-		err = client.Call(ctx, opUmount, args, nil, nil)
-	}
-	if err = errors.Join(err, client.Close()); err != nil {
-		return err
-	}
-	if s.Detached && !args.Lazy {
-		return errDetached(s.Mountpoint)
-	}
-	a.noteIgnored(s.ignored)
-	if args.Lazy {
+	if args.Lazy || s.Detached {
+		if err == nil && !s.Detached {
+			err = client.Call(ctx, opUmount, args, nil, nil)
+		}
+		if err = errors.Join(err, client.Close()); err != nil {
+			return err
+		}
+		if !args.Lazy {
+			return errDetached(s.Mountpoint)
+		}
+		a.noteIgnored(s.ignored)
 		return a.leaveLazily(ctx, h, s.Mountpoint)
 	}
-	return waitUnlocked(ctx, h)
+	mount, _ := lookupMount(s.Mountpoint) // what is not known is not told
+	return a.saying(ctx, h, mount.minor, func() error {
+		if err == nil {
+			err = client.Call(ctx, opUmount, args, nil, nil)
+		}
+		if err = errors.Join(err, client.Close()); err != nil {
+			return err
+		}
+		a.noteIgnored(s.ignored)
+		return waitUnlocked(ctx, h)
+	})
 }
 
 // errDetached tells of a mount that programs keep in use after it was taken away.
