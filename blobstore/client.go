@@ -98,7 +98,8 @@ type Client struct {
 	suspect atomic.Pointer[func(key [48]byte, blob walrus.BlobID)]
 
 	encodings chan struct{} // a token for each encoding in memory
-	decodings chan struct{}
+	decodings chan struct{} // and for each decoded blob
+	crowded   chan struct{} // takes from who waits to decode, while a blob waits for the disk
 	registrar *coalescer
 	certifier *coalescer
 	claims    claims
@@ -130,6 +131,7 @@ func New(cfg Config) (*Client, error) {
 		cfg:       cfg,
 		encodings: make(chan struct{}, cfg.Parallel),
 		decodings: make(chan struct{}, cfg.Parallel),
+		crowded:   make(chan struct{}),
 		slivers:   newLRU[walrus.SliverID, []byte](sliverMemory),
 		metadata:  newLRU[walrus.BlobID, *redstuff.Metadata](metadataMemory),
 	}

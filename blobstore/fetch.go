@@ -29,8 +29,12 @@ func (c *Client) async(f func() ([]byte, error)) <-chan result {
 
 // fetch gets a source primary sliver from the node that holds it. If that
 // node is not in good standing, fails, is late or wrong, the sliver is computed
-// from others; the first of the two that has it wins.
+// from others; the first of the two that has it wins. Neither is needed while the
+// rows of a decoded blob are in memory.
 func (c *Client) fetch(ctx context.Context, md *redstuff.Metadata, id walrus.SliverID) ([]byte, error) {
+	if f := c.decoding.landed(id.Blob); f != nil {
+		return f.rows.row(int(id.Index)), nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var direct, others <-chan result

@@ -270,12 +270,10 @@ func (m *mending) verify(symbols []redstuff.Symbol, source int, axis walrus.Axis
 // decode rebuilds the missing slivers from the whole blob.
 func (m *mending) decode(ctx context.Context) (slots []redstuff.Slot, release func(), err error) {
 	release = func() {}
-	select {
-	case m.c.decodings <- struct{}{}:
-		defer func() { <-m.c.decodings }()
-	case <-ctx.Done():
-		return nil, release, ctx.Err()
+	if err := m.c.startDecoding(ctx); err != nil {
+		return nil, release, err
 	}
+	defer m.c.endDecoding()
 	blob, err := m.c.decodeFrom(ctx, m.md, m.gap.Blob, func(ctx context.Context, peer *peer, id walrus.SliverID) ([]byte, error) {
 		data, err := m.c.ask(ctx, peer, m.md, id)
 		m.read.Add(int64(len(data)))

@@ -14,13 +14,14 @@ import (
 // flights are the decodings that run, one for each blob. All reads that need
 // a sliver of it wait for the same one.
 type flights struct {
-	mu     sync.Mutex // guards byBlob, and the waiters of every flight
+	mu     sync.Mutex // guards byBlob, and waiters and landed of every flight
 	byBlob map[walrus.BlobID]*flight
 }
 
 type flight struct {
 	waiters int
-	cancel  context.CancelFunc // when nobody waits any more
+	landed  bool               // decoded; it stays until its rows are kept
+	cancel  context.CancelFunc // when nobody waits any more for it to land
 	done    chan struct{}
 	rows    *rows // valid after done
 	err     error
@@ -42,7 +43,7 @@ func (r *rows) row(i int) []byte {
 }
 
 // rebuilt computes a source primary sliver from other slivers. As that yields
-// all source slivers of the blob, all go into the cache.
+// all source slivers of the blob, all go into the cache; nobody waits for that.
 func (c *Client) rebuilt(ctx context.Context, md *redstuff.Metadata, id walrus.SliverID) ([]byte, error) {
 	f := c.join(ctx, md, id.Blob)
 	defer c.decoding.leave(id.Blob, f)
@@ -72,41 +73,94 @@ func (c *Client) join(ctx context.Context, md *redstuff.Metadata, blob walrus.Bl
 		fs.byBlob = map[walrus.BlobID]*flight{}
 	}
 	fs.byBlob[blob] = f
-	c.calls.Go(func() {
-		defer cancel()
-		f.rows, f.err = c.decode(ctx, md, blob)
-		fs.mu.Lock()
-		fs.remove(blob, f)
-		fs.mu.Unlock()
-		close(f.done)
-	})
+	c.calls.Go(func() { c.fly(ctx, md, blob, f) })
 	return f
 }
 
-// leave ends one wait. The last one ends the flight.
+// fly decodes a blob for those who wait, and then keeps its rows. Who comes
+// before that is done gets them from memory.
+func (c *Client) fly(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID, f *flight) {
+	defer f.cancel()
+	if f.err = c.startDecoding(ctx); f.err == nil {
+		defer c.endDecoding()
+		f.rows, f.err = c.decode(ctx, md, blob)
+	}
+	c.decoding.land(blob, f)
+	close(f.done)
+	if f.err == nil {
+		c.keepRows(blob, f.rows)
+		c.decoding.end(blob, f)
+	}
+}
+
+// startDecoding waits until one more blob may be in memory. A flight that only
+// keeps its rows gives way if the disk is slow.
+func (c *Client) startDecoding(ctx context.Context) error {
+	for {
+		select {
+		case c.decodings <- struct{}{}:
+			return nil
+		default:
+		}
+		select {
+		case c.decodings <- struct{}{}:
+			return nil
+		case c.crowded <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (c *Client) endDecoding() { <-c.decodings }
+
+// land notes that f is decoded, or ends it, so that who comes now tries again.
+func (fs *flights) land(blob walrus.BlobID, f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f.err != nil {
+		fs.remove(blob, f)
+		return
+	}
+	f.landed = true
+	fs.byBlob[blob] = f // again, if all gave up just before
+}
+
+// landed returns the flight of a decoded blob whose rows are being kept, or nil.
+func (fs *flights) landed(blob walrus.BlobID) *flight {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f := fs.byBlob[blob]; f != nil && f.landed {
+		return f
+	}
+	return nil
+}
+
+// leave ends one wait. The last one ends a flight that has not landed.
 func (fs *flights) leave(blob walrus.BlobID, f *flight) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if f.waiters--; f.waiters == 0 {
+	if f.waiters--; f.waiters == 0 && !f.landed {
 		f.cancel()
 		fs.remove(blob, f)
 	}
 }
 
+func (fs *flights) end(blob walrus.BlobID, f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.remove(blob, f)
+}
+
+// remove is end for who holds mu.
 func (fs *flights) remove(blob walrus.BlobID, f *flight) {
 	if fs.byBlob[blob] == f {
 		delete(fs.byBlob, blob)
 	}
 }
 
-// decode gathers enough slivers of one axis, decodes the blob, and keeps its source slivers.
+// decode gathers enough slivers of one axis and decodes the blob.
 func (c *Client) decode(ctx context.Context, md *redstuff.Metadata, blob walrus.BlobID) (*rows, error) {
-	select {
-	case c.decodings <- struct{}{}:
-		defer func() { <-c.decodings }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	began := time.Now()
 	data, err := c.decodeFrom(ctx, md, blob, func(ctx context.Context, peer *peer, id walrus.SliverID) ([]byte, error) {
 		return c.ask(ctx, peer, md, id)
@@ -114,12 +168,8 @@ func (c *Client) decode(ctx context.Context, md *redstuff.Metadata, blob walrus.
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{blob: data, size: c.sliverSize(md, walrus.Primary)}
-	for i := range c.geometry.SourcePrimary() {
-		c.keep(sourceID(blob, i), func() []byte { return r.row(i) })
-	}
 	c.cfg.Log.Warn("blob was decoded from other slivers", "op", "read", "blob", blob, "took", time.Since(began))
-	return r, nil
+	return &rows{blob: data, size: c.sliverSize(md, walrus.Primary)}, nil
 }
 
 // askSliver gets a verified sliver from a node.
@@ -142,13 +192,41 @@ func (c *Client) decodeFrom(ctx context.Context, md *redstuff.Metadata, blob wal
 	return c.codec.Decode(ctx, md, axis, slivers, redstuff.DecodeOptions{Verified: true})
 }
 
-// keep puts a verified sliver into the disk cache, or into memory if that has no room.
-func (c *Client) keep(id walrus.SliverID, data func() []byte) {
+// keepPatience is how long a decoded blob waits for the disk while others want
+// to be decoded.
+const keepPatience = 2 * time.Second
+
+// keepRows keeps all rows of a decoded blob. That ends with the client, not with
+// those who wait for a row; when it takes long and others wait for their
+// turn to decode, what is left goes into memory.
+func (c *Client) keepRows(blob walrus.BlobID, r *rows) {
+	ctx, giveWay := context.WithCancel(context.Background())
+	defer giveWay()
+	stop := c.onClose(giveWay)
+	defer stop()
+	c.calls.Go(func() {
+		if pause(ctx, keepPatience) != nil {
+			return
+		}
+		select {
+		case <-c.crowded:
+			giveWay()
+		case <-ctx.Done():
+		}
+	})
+	for i := range c.geometry.SourcePrimary() {
+		c.keep(ctx, sourceID(blob, i), func() []byte { return r.row(i) })
+	}
+}
+
+// keep puts a verified sliver into the disk cache, or into memory if that has no
+// room, or ctx ends.
+func (c *Client) keep(ctx context.Context, id walrus.SliverID, data func() []byte) {
 	if cache := c.cfg.Cache; cache != nil {
 		if cache.Has(id) {
 			return
 		}
-		if err := cache.Put(id, data()); err == nil && cache.Has(id) {
+		if ctx.Err() == nil && cache.Put(ctx, id, data()) == nil && cache.Has(id) {
 			return
 		}
 	}

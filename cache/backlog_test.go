@@ -24,7 +24,7 @@ func TestBacklog(t *testing.T) {
 		return make([]byte, size), nil
 	}
 	here := id(1000)
-	if err := c.Put(here, make([]byte, size)); err != nil {
+	if err := c.Put(t.Context(), here, make([]byte, size)); err != nil {
 		t.Fatal(err)
 	}
 	for range cap(c.writers) {

@@ -292,6 +292,23 @@ func (c *Cache) Get(ctx context.Context, id walrus.SliverID, fill func(context.C
 }
 
 // Put keeps data under id, if the budget and the disk have room and id is not
-// there yet. Data must be verified. Put returns ErrClosed, and errors of the
-// file system other than a lack of room; the cache works on after them.
-func (c *Cache) Put(id walrus.SliverID, data []byte) error { return c.store(id, data) }
+// there yet. Data must be verified, and must not be changed. Put returns ErrClosed,
+// and errors of the file system other than a lack of room; the cache works on after
+// them. It returns the error of ctx when that ends: a write that has begun goes on
+// then, and Close waits for it.
+func (c *Cache) Put(ctx context.Context, id walrus.SliverID, data []byte) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	done := make(chan error, 1)
+	c.work.Go(func() { done <- c.store(ctx, id, data) })
+	c.mu.Unlock()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

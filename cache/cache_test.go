@@ -62,7 +62,7 @@ func open(t *testing.T, cfg cache.Config) *cache.Cache {
 
 func put(t *testing.T, c *cache.Cache, i, size int) {
 	t.Helper()
-	if err := c.Put(sliverID(i), sliver(i, size)); err != nil {
+	if err := c.Put(t.Context(), sliverID(i), sliver(i, size)); err != nil {
 		t.Fatalf("Put %d: %v", i, err)
 	}
 }
@@ -145,7 +145,7 @@ func TestFormat(t *testing.T) {
 	}
 	data := []byte("sliver bytes")
 	for _, id := range []walrus.SliverID{{Blob: blob, Axis: walrus.Secondary, Index: 513}, cache.MetadataID(blob)} {
-		if err := c.Put(id, data); err != nil {
+		if err := c.Put(t.Context(), id, data); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -579,7 +579,7 @@ func TestClose(t *testing.T) {
 	if _, err := c.Get(context.Background(), sliverID(2), noFill(t)); !errors.Is(err, cache.ErrClosed) {
 		t.Errorf("Get after Close: %v, want ErrClosed", err)
 	}
-	if err := c.Put(sliverID(2), nil); !errors.Is(err, cache.ErrClosed) {
+	if err := c.Put(t.Context(), sliverID(2), nil); !errors.Is(err, cache.ErrClosed) {
 		t.Errorf("Put after Close: %v, want ErrClosed", err)
 	}
 }
@@ -600,7 +600,7 @@ func TestTogether(t *testing.T) {
 				if err != nil || !bytes.Equal(got, want) {
 					t.Errorf("Get %d: %d bytes, %v", i, len(got), err)
 				}
-				if err := c.Put(sliverID(i+1), sliver(i+1, 50+97*(i+1))); err != nil {
+				if err := c.Put(t.Context(), sliverID(i+1), sliver(i+1, 50+97*(i+1))); err != nil {
 					t.Errorf("Put: %v", err)
 				}
 			}
@@ -643,7 +643,7 @@ func BenchmarkGet(b *testing.B) {
 	for _, size := range []int{256 << 10, 1 << 20} {
 		const count = 100 // with 256 KiB more than memory holds
 		for i := range count {
-			if err := c.Put(sliverID(size+i), sliver(1, size)); err != nil {
+			if err := c.Put(b.Context(), sliverID(size+i), sliver(1, size)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -669,7 +669,7 @@ func BenchmarkPut(b *testing.B) {
 	data := sliver(1, 256<<10)
 	b.SetBytes(int64(len(data)))
 	for i := 0; b.Loop(); i++ {
-		if err := c.Put(sliverID(i), data); err != nil {
+		if err := c.Put(b.Context(), sliverID(i), data); err != nil {
 			b.Fatal(err)
 		}
 	}

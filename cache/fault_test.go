@@ -72,7 +72,7 @@ func writeForEver(dir string) int {
 	}
 	big := bigSlivers()
 	for i := 0; ; i++ {
-		if err := c.Put(sliverID(i%bigCount), big(i%bigCount)); err != nil {
+		if err := c.Put(context.Background(), sliverID(i%bigCount), big(i%bigCount)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -182,7 +182,7 @@ func fillTmpfs(dir string) int {
 			fmt.Println("Get on a full disk:", err)
 			return 1
 		}
-		if err := c.Put(sliverID(100+i), want); err != nil {
+		if err := c.Put(context.Background(), sliverID(100+i), want); err != nil {
 			fmt.Println("Put on a full disk:", err)
 			return 1
 		}
@@ -234,7 +234,7 @@ func TestFloorOfFreeSpace(t *testing.T) {
 	if _, err := c.Get(t.Context(), sliverID(50), filler(sliver(50, 100), &calls)); err != nil {
 		t.Errorf("Get below the floor: %v", err)
 	}
-	if err := c.Put(sliverID(51), sliver(51, 100)); err != nil {
+	if err := c.Put(t.Context(), sliverID(51), sliver(51, 100)); err != nil {
 		t.Errorf("Put below the floor: %v", err)
 	}
 	if err := c.Close(); err != nil {
@@ -259,7 +259,7 @@ func TestBrokenFolder(t *testing.T) {
 		t.Errorf("Get: %q, %v", got, err)
 	}
 	waitFor(t, "the failed write", func() bool { return c.Used() == 0 })
-	if err := c.Put(id, []byte("x")); err == nil {
+	if err := c.Put(t.Context(), id, []byte("x")); err == nil {
 		t.Error("Put into a broken folder said nothing")
 	}
 	if c.Used() != 0 || c.Has(id) {
@@ -275,7 +275,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := open(t, cache.Config{Dir: dir, Budget: 1 << 20})
-	if err := c.Put(id, []byte("x")); err == nil || len(files(t, outside)) > 0 {
+	if err := c.Put(t.Context(), id, []byte("x")); err == nil || len(files(t, outside)) > 0 {
 		t.Errorf("Put through a planted link: %v, files %v", err, files(t, outside))
 	}
 }

@@ -54,7 +54,7 @@ func (c *Cache) fly(ctx context.Context, id walrus.SliverID, f *flight, fill fun
 	c.unwritten.add(len(f.data))
 	defer c.unwritten.add(-len(f.data))
 	close(f.done)
-	_ = c.store(id, f.data) // logged there; the reader has its bytes
+	_ = c.store(context.WithoutCancel(ctx), id, f.data) // logged there; the reader has its bytes
 	c.land(id, f)
 }
 

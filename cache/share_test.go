@@ -103,7 +103,7 @@ func TestBudgetWhileHammered(t *testing.T) {
 	for w := range 4 {
 		group.Go(func() {
 			for i := w; running(); i += 4 {
-				_ = c.Put(sliverID(i), sliver(i, 100+i*997%(6*block)))
+				_ = c.Put(t.Context(), sliverID(i), sliver(i, 100+i*997%(6*block)))
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -109,14 +110,19 @@ func (c *Cache) touch(id walrus.SliverID) {
 	}
 }
 
-// store writes data under id. A lack of room is no error.
-func (c *Cache) store(id walrus.SliverID, data []byte) error {
+// store writes data under id, as part of work. A lack of room is no error. The wait
+// for other writes ends with ctx.
+func (c *Cache) store(ctx context.Context, id walrus.SliverID, data []byte) error {
 	size := cost(fileHeader + int64(len(data)))
 	if ok, err := c.wants(id, size); !ok {
 		return err
 	}
-	c.writers <- struct{}{}
-	defer func() { <-c.writers }()
+	select {
+	case c.writers <- struct{}{}:
+		defer func() { <-c.writers }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if err := c.roomOnDisk(size); err != nil { // before anything is evicted for it
 		c.short()
 		return c.storeFailed(id, err)
@@ -125,7 +131,6 @@ func (c *Cache) store(id walrus.SliverID, data []byte) error {
 	if !ok {
 		return err
 	}
-	defer c.work.Done()
 	tmp := dirOf(id) + "/" + tempPrefix + rand.Text()
 	err = c.writeTemp(id, tmp, data)
 	return c.storeFailed(id, c.settle(id, tmp, size, era, err))
@@ -163,12 +168,10 @@ func (c *Cache) reserve(id walrus.SliverID, size int64) (era uint64, ok bool, er
 		return 0, false, nil
 	}
 	c.busy[id] = true // before mu is let go to evict
-	c.work.Add(1)
 	for c.used+size > c.limit() && c.evictFor(c.used+size-c.limit(), evictStep) > 0 {
 	}
 	if c.used+size > c.limit() { // what is left is being written
 		delete(c.busy, id)
-		c.work.Done()
 		return 0, false, nil
 	}
 	c.used += size

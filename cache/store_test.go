@@ -30,7 +30,7 @@ func TestChangeDuringWrite(t *testing.T) {
 			if !ok || err != nil || c.Used() != blockSize {
 				t.Fatalf("reserve: %v, %v, used %d", ok, err, c.Used())
 			}
-			if err := c.Put(id, []byte("x")); err != nil || c.Has(id) {
+			if err := c.Put(t.Context(), id, []byte("x")); err != nil || c.Has(id) {
 				t.Errorf("second writer of one sliver: %v, has %v", err, c.Has(id))
 			}
 			tmp := dirOf(id) + "/" + tempPrefix + "test"
@@ -41,7 +41,6 @@ func TestChangeDuringWrite(t *testing.T) {
 			if err := c.settle(id, tmp, blockSize, era, err); err != nil {
 				t.Errorf("settle: %v", err)
 			}
-			c.work.Done()
 			found, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
 			if c.Has(id) != tc.kept || (c.Used() > 0) != tc.kept || (len(found) > 0) != tc.kept {
 				t.Errorf("has %v, used %d, files %v, want kept %v", c.Has(id), c.Used(), found, tc.kept)
@@ -62,7 +61,7 @@ func TestFileThatStays(t *testing.T) {
 	}
 	defer c.Close()
 	id := walrus.SliverID{Index: 1}
-	if err := c.Put(id, []byte("x")); err != nil {
+	if err := c.Put(t.Context(), id, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	// A folder that is not empty, in place of the file, resists even root.

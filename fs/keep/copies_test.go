@@ -97,14 +97,14 @@ func TestTrim(t *testing.T) {
 
 	// What slivers want comes off the share of the copies, up to half.
 	for i := range 8 {
-		w.must(slivers.Put(walrus.SliverID{Index: uint16(i)}, content(1, 90_000)))
+		w.must(slivers.Put(t.Context(), walrus.SliverID{Index: uint16(i)}, content(1, 90_000)))
 	}
 	freed, err = c.Trim(ctx)
 	w.must(err)
 	if freed != size || !m.stage.Has(inos[0]) || m.stage.Has(inos[2]) {
 		t.Errorf("freed %d, file in use is there: %v", freed, m.stage.Has(inos[0]))
 	}
-	w.must(slivers.Put(walrus.SliverID{Index: 9}, content(1, 90_000)))
+	w.must(slivers.Put(t.Context(), walrus.SliverID{Index: 9}, content(1, 90_000)))
 	if sum := m.db.CopiesSum().Bytes; slivers.Used() == 0 || slivers.Used()+sum > slivers.Budget() {
 		t.Errorf("slivers have %d and copies %d of %d", slivers.Used(), sum, slivers.Budget())
 	}
@@ -198,7 +198,7 @@ func TestKeepWithinBudget(t *testing.T) {
 	var inos []index.Ino
 	for i := range 30 {
 		inos = append(inos, m.put(fmt.Sprintf("f%d", i), content(byte(i), 50_000)))
-		w.must(slivers.Put(walrus.SliverID{Index: uint16(i)}, content(1, 40_000)))
+		w.must(slivers.Put(t.Context(), walrus.SliverID{Index: uint16(i)}, content(1, 40_000)))
 		if i%7 == 0 {
 			m.drain()
 		}
@@ -314,7 +314,7 @@ func TestPinnedCopies(t *testing.T) {
 		}
 	}
 	m.copiesOf(4)
-	w.must(slivers.Put(walrus.SliverID{Index: 1}, content(1, 5000)))
+	w.must(slivers.Put(t.Context(), walrus.SliverID{Index: 1}, content(1, 5000)))
 	if slivers.Used() != 0 {
 		t.Errorf("slivers have %d bytes although pinned files take more than the budget", slivers.Used())
 	}
