@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -77,5 +79,28 @@ func TestFileThatStays(t *testing.T) {
 	}
 	if c.Has(id) || c.Used() != blockSize {
 		t.Errorf("has %v, used %d, want it to count", c.Has(id), c.Used())
+	}
+}
+
+// TestPutGivesUp ends the wait for other writers: Put returns, and nothing is kept.
+func TestPutGivesUp(t *testing.T) {
+	c, err := Open(Config{Dir: t.TempDir(), Budget: 10 * blockSize, MinFree: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range cap(c.writers) {
+		c.writers <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	id := walrus.SliverID{Index: 1}
+	if err := c.Put(ctx, id, []byte("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Put with an ended context: %v", err)
+	}
+	if err := c.Close(); err != nil { // waits for nobody
+		t.Error(err)
+	}
+	if c.Has(id) || c.Used() != 0 {
+		t.Errorf("has %v, used %d", c.Has(id), c.Used())
 	}
 }
