@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,11 +74,11 @@ func TestStalledTurns(t *testing.T) {
 			t.Errorf("%d bytes are in use", turns.used)
 		}
 		slow := turns.take(t.Context(), fetchMemory)
-		gone := 0
+		var gone atomic.Int32
 		for range 3 {
 			go func() {
 				defer turns.take(t.Context(), fetchMemory)()
-				gone++
+				gone.Add(1)
 				time.Sleep(stallsAfter * 3 / 4)
 			}()
 		}
@@ -85,7 +86,7 @@ func TestStalledTurns(t *testing.T) {
 		slow()
 		for want := 1; want <= 3; want++ {
 			synctest.Wait()
-			if gone != want {
+			if gone := int(gone.Load()); gone != want {
 				t.Fatalf("%d go at a time, want %d: each comes to its end in time", gone, want)
 			}
 			time.Sleep(stallsAfter * 3 / 4)
