@@ -40,13 +40,14 @@ func (c *Cache) join(ctx context.Context, id walrus.SliverID, fill func(context.
 // that, so that nobody waits for the disk; who comes meanwhile gets them too.
 func (c *Cache) fly(ctx context.Context, id walrus.SliverID, f *flight, fill func(context.Context) ([]byte, error)) {
 	defer f.cancel()
-	if f.err = c.unwritten.wait(ctx); f.err == nil {
+	keep, err := c.unwritten.wait(ctx)
+	if f.err = err; err == nil {
 		f.data, f.err = fill(ctx)
 	}
 	if f.err != nil && ctx.Err() != nil {
 		f.err = ErrClosed // or all have given up, and nobody reads it
 	}
-	if f.err != nil {
+	if f.err != nil || !keep {
 		c.land(id, f) // first, so that who comes now tries again
 		close(f.done)
 		return
