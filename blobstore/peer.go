@@ -224,7 +224,9 @@ func (c *Client) judge(ctx context.Context, p *peer, took time.Duration, err err
 const (
 	hedgeMedians = 4
 	minHedge     = 300 * time.Millisecond
-	maxHedge     = 3 * time.Second
+	// maxHedge does not hold while half of the answers take most of it: asking others
+	// beside every node that is as slow as all would make them slower still.
+	maxHedge = 3 * time.Second
 )
 
 // pace remembers how long the last answers took.
@@ -250,5 +252,6 @@ func (p *pace) hedge() time.Duration {
 		return minHedge
 	}
 	slices.Sort(took)
-	return min(max(hedgeMedians*took[len(took)/2], minHedge), maxHedge)
+	median := took[len(took)/2]
+	return min(max(hedgeMedians*median, minHedge), max(maxHedge, median+median/2))
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -304,6 +305,60 @@ func TestSlowNodes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When all nodes have become slow alike, and that is known, few reads ask others beside them.
+func TestAllNodesSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0, 0)
+		sizes := make([]int, 31)
+		for i := range sizes {
+			sizes[i] = 100_000
+		}
+		all := w.some(1, sizes...)
+		var asked atomic.Int64
+		const slow = 4 * time.Second // longer than maxHedge
+		w.config.Dial = func(m walrus.Member) (*node.Client, error) {
+			c, err := w.net.Dial(m)
+			wait := func(ctx context.Context) error {
+				select {
+				case <-time.After(slow):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			return node.NewClient(node.Calls{
+				Metadata: func(ctx context.Context, id walrus.BlobID) (*redstuff.Metadata, error) {
+					if err := wait(ctx); err != nil {
+						return nil, err
+					}
+					return c.Metadata(ctx, id)
+				},
+				Sliver: func(ctx context.Context, id walrus.SliverID) ([]byte, error) {
+					asked.Add(1)
+					if err := wait(ctx); err != nil {
+						return nil, err
+					}
+					return c.Sliver(ctx, id)
+				},
+			}), err
+		}
+		w.reconnect()
+		w.reads(all[0].Receipt, all[0].blob)
+		time.Sleep(time.Minute) // whoever was late is in good standing again
+		asked.Store(0)
+		for _, s := range all[1:] {
+			p := make([]byte, 1000)
+			if n, err := w.client.ReadAt(t.Context(), s.Blob, p, 0); err != nil || !bytes.Equal(p[:n], s.blob[:n]) {
+				t.Fatalf("%d bytes read, %v", n, err)
+			}
+		}
+		if n, rows := asked.Load(), int64(len(all)-1); n > rows+rows/3 {
+			t.Errorf("%d slivers asked for to read %d", n, rows)
+		}
+	})
 }
 
 // Files of the nodes are damaged on disk, with and without a checksum that is
