@@ -37,11 +37,12 @@ func draw(title, unit, from, to string) error {
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "files", unit
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Y.Min = 0
-	p.Legend.Top = true
+	p.Legend.Top, p.Legend.Left = true, true
 	if err := plotutil.AddLinePoints(p, lines...); err != nil {
 		return err
 	}
-	return p.Save(16*vg.Centimeter, 10*vg.Centimeter, to)
+	p.Y.Max *= 1 + float64(len(lines)/2)/10 // the legend stands above the lines
+	return p.Save(18*vg.Centimeter, 14*vg.Centimeter, to)
 }
 
 // read returns names and points in turn, as the plotter wants them.
