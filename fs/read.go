@@ -113,9 +113,10 @@ func (fs *FS) fetchWindow(ino index.Ino, off int64, n int) *fetch {
 
 // fetch is startFetch; turn waits until it may begin and returns what to call at the end.
 func (fs *FS) fetch(ino index.Ino, off int64, n int, wanted func(), turn func(context.Context) func()) *fetch {
+	timeout := fs.patience.of(ino, fs.cfg.ReadTimeout)
 	g := &fetch{
-		done: make(chan struct{}), timeout: fs.patience.of(ino, fs.cfg.ReadTimeout),
-		late: func() { fs.patience.note(ino) }, wanted: wanted,
+		done: make(chan struct{}), timeout: timeout,
+		late: func() { fs.patience.note(ino, timeout) }, wanted: wanted,
 	}
 	if !fs.begin() {
 		g.err = errInterrupted
