@@ -127,7 +127,7 @@ func (c *Copies) Keep(ctx context.Context, copies ...index.KeptCopy) error {
 	return err
 }
 
-// take makes those files copies for which there is room, and returns the others.
+// take makes those files copies for which there is room, and returns the others; all of them when the index fails.
 func (c *Copies) take(ctx context.Context, copies []index.KeptCopy) (left []index.KeptCopy, err error) {
 	var fit []index.KeptCopy
 	held := int64(0)
@@ -144,7 +144,7 @@ func (c *Copies) take(ctx context.Context, copies []index.KeptCopy) (left []inde
 		return left, nil
 	}
 	if err := c.cfg.Index.CopyKeep(ctx, fit...); err != nil {
-		return left, fmt.Errorf("%d clean copies: %w", len(fit), err)
+		return copies, fmt.Errorf("%d clean copies: %w", len(fit), err)
 	}
 	return left, nil
 }
@@ -183,8 +183,13 @@ func (c *Copies) Trim(ctx context.Context) (freed int64, err error) {
 		return freed, fmt.Errorf("trim: %w", err)
 	}
 	left, err := c.take(ctx, waiting[first:]) // of which some do not fit when too much of what could go is in use
-	gone, gerr := c.refuse(ctx, slices.Concat(waiting[:first], left))
-	if err = errors.Join(err, gerr); err != nil {
+	left = slices.Concat(waiting[:first], left)
+	if err != nil {
+		c.wait(left)
+		return freed, fmt.Errorf("trim: %w", err)
+	}
+	gone, err := c.refuse(ctx, left)
+	if err != nil {
 		return freed + gone, fmt.Errorf("trim: %w", err)
 	}
 	return freed + gone, nil
@@ -306,6 +311,7 @@ func (c *Copies) remove(ctx context.Context, inos []index.Ino, told func(ino ind
 		return nil, err
 	}
 	for _, ino := range inos {
+		var err error
 		_, gone := slices.BinarySearch(clean, ino)
 		if gone {
 			err = c.cfg.Staging.RemoveIdle(ino, idle[ino])
@@ -334,6 +340,7 @@ func (c *Copies) refuse(ctx context.Context, copies []index.KeptCopy) (freed int
 	}
 	may, err := c.cfg.Index.Evictable(ctx, slices.Sorted(maps.Keys(byIno)))
 	if err != nil {
+		c.wait(copies)
 		return 0, err
 	}
 	left := maps.Clone(byIno)
@@ -342,6 +349,7 @@ func (c *Copies) refuse(ctx context.Context, copies []index.KeptCopy) (freed int
 	}
 	if len(left) > 0 {
 		if err := c.cfg.Index.CopyKeep(ctx, slices.Collect(maps.Values(left))...); err != nil {
+			c.wait(copies)
 			return 0, err
 		}
 	}

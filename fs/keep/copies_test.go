@@ -139,6 +139,46 @@ func TestTrimFiles(t *testing.T) {
 	}
 }
 
+// TestTrimBusy wants a file that is dirty forgotten as a copy also when the one before it was written just now.
+func TestTrimBusy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine(t.TempDir())
+	ctx := context.Background()
+	inos := []index.Ino{m.put("busy", content(1, 1000)), m.put("dirty", content(2, 1000))}
+	m.drain()
+	m.copiesOf(2)
+	for i, ino := range inos {
+		f, ok, err := m.stage.Lookup(ino)
+		w.must(err)
+		if !ok {
+			t.Fatalf("inode %d is not here", ino)
+		}
+		_, err = f.WriteAt(ctx, []byte("new"), 0, nil)
+		w.must(err)
+		f.Release()
+		if attr, err := m.db.Get(ctx, ino); err != nil {
+			t.Fatal(err)
+		} else if i == 0 { // the index has not heard of it
+			_, err = m.db.Unmark(ctx, ino, attr.Version, false)
+			w.must(err)
+		}
+		w.must(m.db.CopyAdd(ctx, ino, 4096))
+	}
+	slivers, _ := m.slivers(1 << 30)
+	c := keep.NewCopies(keep.CopiesConfig{Index: m.db, Staging: m.stage, Cache: slivers, Files: 1})
+	freed, err := c.Trim(ctx)
+	w.must(err)
+	if got, err := m.db.CopyInos(ctx); err != nil || freed != 0 || !slices.Equal(got, inos[:1]) {
+		t.Errorf("freed %d bytes, copies of %v are left, want %v; %v", freed, got, inos[:1], err)
+	}
+	for _, ino := range inos {
+		if !m.stage.Has(ino) {
+			t.Errorf("inode %d is gone, and was written", ino)
+		}
+	}
+}
+
 // TestScannedCopies keeps what was used over what came once and came later.
 func TestScannedCopies(t *testing.T) {
 	t.Parallel()
