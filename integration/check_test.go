@@ -100,9 +100,10 @@ func TestCheckCopies(t *testing.T) {
 }
 
 // storing makes a drive that is not mounted, with a file of which the last version is packed
-// and not certified, and staging has a part. The block map of that is damaged. It returns
-// what there is in the drive, and the sealed segment.
-func (d *drive) storing() (want map[string]entry, segment string) {
+// and not certified: the nodes that are up have it, and then down nodes are. Staging has a
+// part of the file, and its block map is damaged. It returns what there is in the drive, and
+// the sealed segment.
+func (d *drive) storing(down int) (want map[string]entry, segment string) {
 	d.t.Helper()
 	d.mount()
 	writeRandom(d.t, d.path("file"), 300<<10, 1)
@@ -115,8 +116,11 @@ func (d *drive) storing() (want map[string]entry, segment string) {
 	must(d.t, err)
 	_, err = f.WriteAt([]byte("newer than what is certified"), 100_000)
 	must(d.t, errors.Join(err, f.Close()))
-	waitFor(d.t, "the file to be packed", func() bool { return d.state(d.path("file")) == "storing" })
+	waitFor(d.t, "the nodes to have the file", func() bool {
+		return d.state(d.path("file")) == "storing" && strings.Contains(d.mustRun("status", "--json"), "60 of 67 shards")
+	})
 	want = readTree(d.t, d.mnt)
+	d.stopNodes(down)
 	d.umount()
 	maps := filesBelow(d.t, filepath.Join(d.home, "staging", "files"), ".map")
 	segments := filesBelow(d.t, filepath.Join(d.home, "staging", "outbox"), "")
@@ -140,7 +144,7 @@ func flipAt(t *testing.T, path string, off int) {
 func TestCheckStoring(t *testing.T) {
 	t.Parallel()
 	d := newDrive(t)
-	want, _ := d.storing()
+	want, _ := d.storing(4)
 	if out, _, _ := d.run("check", "--repair"); !strings.Contains(out, "0 damaged, 1 repaired") || !strings.Contains(out, "from the outbox") {
 		t.Errorf("check --repair:\n%s", out)
 	}
@@ -155,11 +159,36 @@ func TestCheckStoring(t *testing.T) {
 	d.umount()
 }
 
-// TestCheckStoringLost damages the sealed segment too: what staging has is not put aside for it.
+// TestCheckStoringSealed damages the sealed segment too. It comes back from the nodes that have
+// it, and what staging has is put aside only when it has come.
+func TestCheckStoringSealed(t *testing.T) {
+	t.Parallel()
+	d := newDrive(t)
+	want, segment := d.storing(4)
+	flipAt(t, segment, 100)
+	waitFor(t, "the segment to come back", func() bool {
+		out, _, _ := d.run("check", "--repair")
+		if !strings.Contains(out, "cannot be repaired now") && !strings.Contains(out, "0 damaged, 1 repaired") {
+			t.Fatalf("check --repair:\n%s", out)
+		}
+		return strings.Contains(out, "0 damaged, 1 repaired")
+	})
+	d.mount()
+	diffTrees(t, "not certified yet", want, readTree(t, d.mnt))
+	d.startNodes()
+	d.sync()
+	d.umount()
+	d.forgetLocal()
+	d.mount()
+	diffTrees(t, "from the nodes", want, readTree(t, d.mnt))
+	d.umount()
+}
+
+// TestCheckStoringLost has too few nodes for that: what staging has is not put aside until there are enough.
 func TestCheckStoringLost(t *testing.T) {
 	t.Parallel()
 	d := newDrive(t)
-	_, segment := d.storing()
+	want, segment := d.storing(7)
 	flipAt(t, segment, 100)
 	if out, _, code := d.run("check", "--repair"); code != 3 || !strings.Contains(out, "the map of local blocks is damaged") || !strings.Contains(out, "cannot be repaired now") {
 		t.Errorf("check --repair: exit %d\n%s", code, out)
@@ -167,6 +196,14 @@ func TestCheckStoringLost(t *testing.T) {
 	if left := filesBelow(t, filepath.Join(d.home, "staging", "files"), ".data"); len(left) != 1 {
 		t.Errorf("in staging: %q", left)
 	}
+	d.mount()
+	d.startNodes()
+	d.sync()
+	if out, _, code := d.run("check", "--repair"); code != 0 {
+		t.Errorf("check --repair with all nodes: exit %d\n%s", code, out)
+	}
+	diffTrees(t, "from the nodes", want, readTree(t, d.mnt))
+	d.umount()
 }
 
 // TestCheckBusy checks a drive while it is written: what is under way is no damage.
