@@ -131,6 +131,18 @@ func (d *drive) storing(down int) (want map[string]entry, segment string) {
 	return want, segments[0]
 }
 
+// stored lets the nodes have all of a mounted drive, and reads it back from them.
+func (d *drive) stored(want map[string]entry) {
+	d.t.Helper()
+	d.startNodes()
+	d.sync()
+	d.umount()
+	d.forgetLocal()
+	d.mount()
+	diffTrees(d.t, "from the nodes", want, readTree(d.t, d.mnt))
+	d.umount()
+}
+
 func flipAt(t *testing.T, path string, off int) {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -150,13 +162,7 @@ func TestCheckStoring(t *testing.T) {
 	}
 	d.mount()
 	diffTrees(t, "not certified yet", want, readTree(t, d.mnt))
-	d.startNodes()
-	d.sync()
-	d.umount()
-	d.forgetLocal()
-	d.mount()
-	diffTrees(t, "from the nodes", want, readTree(t, d.mnt))
-	d.umount()
+	d.stored(want)
 }
 
 // TestCheckStoringSealed damages the sealed segment too. It comes back from the nodes that have
@@ -175,13 +181,7 @@ func TestCheckStoringSealed(t *testing.T) {
 	})
 	d.mount()
 	diffTrees(t, "not certified yet", want, readTree(t, d.mnt))
-	d.startNodes()
-	d.sync()
-	d.umount()
-	d.forgetLocal()
-	d.mount()
-	diffTrees(t, "from the nodes", want, readTree(t, d.mnt))
-	d.umount()
+	d.stored(want)
 }
 
 // TestCheckStoringLost has too few nodes for that: what staging has is not put aside until there are enough.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,6 +85,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// buildFlags are for building walfs, besides its tags.
+var buildFlags []string
+
 // walfsBinary builds cmd/walfs once for each set of build tags.
 func walfsBinary(t *testing.T, tags ...string) string {
 	t.Helper()
@@ -104,7 +108,7 @@ func walfsBinary(t *testing.T, tags ...string) string {
 		binaries.dir, binaries.made = dir, map[string]string{}
 	}
 	bin := filepath.Join(binaries.dir, "walfs-"+strings.ReplaceAll(key, ",", "-"))
-	cmd := exec.Command("go", "build", "-tags", key, "-o", bin, "../cmd/walfs")
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-tags", key, "-o", bin}, buildFlags, []string{"../cmd/walfs"})...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build walfs with tags %q: %v\n%s", key, err, out)
 	}
