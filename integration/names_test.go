@@ -39,6 +39,7 @@ func killNames(t *testing.T, bin string, seed uint64, rounds int) (lost string) 
 		if lost := n.differs(); lost != "" {
 			return fmt.Sprintf("round %d: %s", round, lost)
 		}
+		after := int64(50 + rng.IntN(200))
 		done := make(chan struct{})
 		var many atomic.Int64
 		go func() {
@@ -47,7 +48,6 @@ func killNames(t *testing.T, bin string, seed uint64, rounds int) (lost string) 
 				many.Add(1)
 			}
 		}()
-		after := int64(50 + rng.IntN(200))
 		waitFor(t, "changes", func() bool { return many.Load() > after })
 		d.kill()
 		<-done
