@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,8 +84,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// buildFlags are for building walfs, besides its tags.
-var buildFlags []string
+// raceDetector tells whether the race detector is on. Then it watches walfs too.
+var raceDetector bool
 
 // walfsBinary builds cmd/walfs once for each set of build tags.
 func walfsBinary(t *testing.T, tags ...string) string {
@@ -108,7 +107,11 @@ func walfsBinary(t *testing.T, tags ...string) string {
 		binaries.dir, binaries.made = dir, map[string]string{}
 	}
 	bin := filepath.Join(binaries.dir, "walfs-"+strings.ReplaceAll(key, ",", "-"))
-	cmd := exec.Command("go", slices.Concat([]string{"build", "-tags", key, "-o", bin}, buildFlags, []string{"../cmd/walfs"})...)
+	args := []string{"build", "-tags", key, "-o", bin}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "../cmd/walfs")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build walfs with tags %q: %v\n%s", key, err, out)
 	}
