@@ -92,6 +92,11 @@ const together = 64
 
 // staged looks at all that staging holds.
 func (r *recovery) staged(ctx context.Context) error {
+	if r.rebooted { // then only copies that have their length count
+		if err := r.fs.cfg.Staging.See(); err != nil {
+			return err
+		}
+	}
 	var unknown, known, doubtful []index.Ino
 	err := r.fs.cfg.Index.Locals(ctx, r.fs.cfg.Staging.Inos(), func(l index.Local) error {
 		switch {
@@ -108,6 +113,9 @@ func (r *recovery) staged(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err == nil {
+		err = r.fs.cfg.Staging.See()
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 type Local struct {
 	Ino       Ino
 	Size      int64 // as the index has it
+	Bytes     int64 // that its clean copy takes on the disk; 0 if it is none
 	Known     bool  // there is such an inode
 	Published bool  // a version of it was packed whole
 	Dirty     bool  // it was marked dirty since
@@ -32,12 +33,12 @@ func (db *DB) Locals(ctx context.Context, inos []Ino, each func(Local) error) er
 	})
 }
 
-const localColumns = `i.ino, i.pub_version, i.dirty, i.pub_generation, i.version, c.synced, i.size FROM inodes i LEFT JOIN copies c ON c.ino = i.ino`
+const localColumns = `i.ino, i.pub_version, i.dirty, i.pub_generation, i.version, c.synced, i.size, c.bytes FROM inodes i LEFT JOIN copies c ON c.ino = i.ino`
 
 func scanLocal(r row, anchored uint64) Local {
 	published, dirty, synced := r.int(1) > 0, r.int(2) != 0, r.int(5) // 0 without a row
 	return Local{
-		Ino: r.ino(0), Size: r.int(6), Known: true, Published: published, Dirty: dirty,
+		Ino: r.ino(0), Size: r.int(6), Bytes: r.int(7), Known: true, Published: published, Dirty: dirty,
 		Settled:  published && !dirty && r.uint(3) <= anchored,
 		Synced:   published && !dirty && synced > 0 && synced == r.int(1) && synced == r.int(4),
 		Doubtful: published && !dirty && synced == doubtful,

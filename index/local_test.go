@@ -24,9 +24,9 @@ func TestLocals(t *testing.T) {
 	c.both(c.packed("stored", 3, 1)) // and the anchor does not cover it
 	fresh := create(t, db, index.Root, "fresh", fileMode).Ino
 	want := []index.Local{
-		{Ino: settled, Size: 1, Known: true, Published: true, Settled: true, Synced: true},
+		{Ino: settled, Size: 1, Bytes: 4096, Known: true, Published: true, Settled: true, Synced: true},
 		{Ino: dirty, Size: 1, Known: true, Published: true, Dirty: true},
-		{Ino: stored, Size: 1, Known: true, Published: true, Doubtful: true},
+		{Ino: stored, Size: 1, Bytes: 4096, Known: true, Published: true, Doubtful: true},
 		{Ino: fresh, Known: true, Dirty: true},
 		{Ino: 1 << 40},
 	}

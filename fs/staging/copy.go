@@ -73,7 +73,10 @@ func (d *Dir) Revive(ino index.Ino, size int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.present[ino]
-	if p == nil || p.opened > 0 || p.size != size {
+	if p == nil || p.opened > 0 {
+		return false
+	}
+	if d.see(ino, p); p.unseen || p.size != size {
 		return false
 	}
 	p.unsynced, p.unlinked, p.synced, p.revived = false, false, true, true

@@ -143,9 +143,7 @@ func (f *File) Release() {
 	if p := d.present[f.ino]; p != nil {
 		p.written = p.written || f.marked
 		if info, err := f.data.Stat(); err == nil {
-			bytes := footprint(info, f.blockMap != nil)
-			d.bytes += bytes - p.bytes
-			p.bytes = bytes
+			d.count(p, footprint(info, f.blockMap != nil))
 		}
 	}
 	f.closeFiles()

@@ -40,6 +40,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -131,7 +132,8 @@ type presence struct {
 	revived  bool      // likewise after a reboot, so that no map counts
 	copyOf   index.Ino // see CopyOf
 	opened   uint64    // number of the last opening, of all that there were of files; 0: none since the folder was opened
-	size     int64     // of the data file when the folder was opened
+	unseen   bool      // nobody has looked how long the data file is; it is not counted yet
+	size     int64     // of the data file when the folder was opened; unknown of what Trust took over
 	mtime    int64     // likewise
 }
 
@@ -176,7 +178,8 @@ func (d *Dir) makeFolders() error {
 // scanParallel is how many folders are looked at side by side.
 const scanParallel = 4
 
-// scan finds the files that are here and removes what a crash left half made.
+// scan finds the names of the files that are here and removes what a crash left half
+// made. The files are looked at later: of most the index knows all that is asked.
 func (d *Dir) scan() error {
 	if err := emptyFolder(filepath.Join(d.c.Dir, dirSnap)); err != nil {
 		return err
@@ -201,7 +204,7 @@ func (d *Dir) scanFolder(folder string) error {
 		return err
 	}
 	found := map[index.Ino]*presence{}
-	var maps, graves []index.Ino
+	var mapped, graves []index.Ino
 	for _, e := range entries {
 		stem, ext, _ := strings.Cut(e.Name(), ".")
 		n, err := strconv.ParseUint(stem, 10, 64)
@@ -217,7 +220,7 @@ func (d *Dir) scanFolder(folder string) error {
 		}
 		switch ext {
 		case "map":
-			maps = append(maps, index.Ino(n))
+			mapped = append(mapped, index.Ino(n))
 			continue
 		case "grave":
 			if err := os.Truncate(filepath.Join(folder, e.Name()), 0); err != nil {
@@ -226,17 +229,11 @@ func (d *Dir) scanFolder(folder string) error {
 			graves = append(graves, index.Ino(n))
 			continue
 		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		found[index.Ino(n)] = &presence{bytes: allocated(info), unsynced: true, unlinked: true,
-			size: info.Size(), mtime: info.ModTime().UnixNano()}
+		found[index.Ino(n)] = &presence{unseen: true, unsynced: true, unlinked: true}
 	}
-	for _, ino := range maps {
+	for _, ino := range mapped {
 		if p := found[ino]; p != nil {
 			p.mapped = true
-			p.bytes += mapRoom(p.size)
 		} else if err := os.Remove(d.mapPath(ino)); err != nil { // made before its data file, or left after it
 			return err
 		}
@@ -246,15 +243,76 @@ func (d *Dir) scanFolder(folder string) error {
 	for _, ino := range graves {
 		d.graves[ino] = struct{}{}
 	}
-	for ino, p := range found {
-		d.present[ino] = p
-		d.bytes += p.bytes
-	}
+	maps.Copy(d.present, found)
 	return nil
 }
 
+// seenTogether is how many files are looked at by one after the other.
+const seenTogether = 256
+
+// See looks at all files that nobody has looked at since the folder was opened, of which
+// Trust did not tell enough. Bytes counts them from then on.
+func (d *Dir) See() error {
+	var unseen []index.Ino
+	d.mu.Lock()
+	for ino, p := range d.present {
+		if p.unseen {
+			unseen = append(unseen, ino)
+		}
+	}
+	d.mu.Unlock()
+	var group errgroup.Group
+	group.SetLimit(scanParallel)
+	for some := range slices.Chunk(unseen, seenTogether) {
+		group.Go(func() error {
+			infos := make([]os.FileInfo, len(some))
+			for i, ino := range some {
+				var err error
+				if infos[i], err = os.Lstat(d.dataPath(ino)); err != nil {
+					return fmt.Errorf("look at staging file %d: %w", ino, err)
+				}
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			for i, ino := range some {
+				if p := d.present[ino]; p != nil && p.unseen {
+					d.saw(p, infos[i])
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// see looks at a file if nobody has. The caller holds mu.
+func (d *Dir) see(ino index.Ino, p *presence) {
+	if !p.unseen {
+		return
+	}
+	if info, err := os.Lstat(d.dataPath(ino)); err == nil {
+		d.saw(p, info)
+	}
+}
+
+// saw notes what a file is found to be. The caller holds mu.
+func (d *Dir) saw(p *presence, info os.FileInfo) {
+	p.size, p.mtime = info.Size(), info.ModTime().UnixNano()
+	d.count(p, footprint(info, p.mapped))
+}
+
+// count notes how much room a file takes. The caller holds mu.
+func (d *Dir) count(p *presence, bytes int64) {
+	d.bytes += bytes - p.bytes
+	p.bytes, p.unseen = bytes, false
+}
+
+// sizeUnknown is the size of a file that nobody looked at because Trust told of it.
+const sizeUnknown = -1
+
 // Plain tells of a file that nobody has opened since the folder was: its size
 // and mtime (Unix time in nanoseconds), if the data file alone is the whole content.
+// Of a copy that Trust told of it does not know.
 func (d *Dir) Plain(ino index.Ino) (size, mtime int64, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -262,12 +320,14 @@ func (d *Dir) Plain(ino index.Ino) (size, mtime int64, ok bool) {
 	if p == nil || p.mapped || p.opened > 0 {
 		return 0, 0, false
 	}
-	return p.size, p.mtime, true
+	d.see(ino, p)
+	return p.size, p.mtime, !p.unseen && p.size != sizeUnknown
 }
 
 // Trust tells what the index knows of a file that nobody has opened since the
 // folder was. Settled: the anchor covers its content, so that nothing here has
-// to reach the disk. Published: some version of it is.
+// to reach the disk. Published: some version of it is. A copy takes as much room
+// as was counted when it became one; nobody has to look at it again.
 func (d *Dir) Trust(l index.Local) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -278,6 +338,10 @@ func (d *Dir) Trust(l index.Local) {
 	p.unsynced = !l.Settled
 	p.fresh = !l.Published && !p.mapped
 	p.synced = l.Synced
+	if p.unseen && l.Settled && l.Bytes > 0 {
+		p.size = sizeUnknown
+		d.count(p, l.Bytes)
+	}
 }
 
 // Close forgets the folder. No file may be in use.
@@ -315,6 +379,7 @@ func (d *Dir) Allocated(ino index.Ino) (int64, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p := d.present[ino]; p != nil {
+		d.see(ino, p)
 		return p.bytes, true
 	}
 	return 0, false
@@ -359,8 +424,7 @@ func (d *Dir) account(ino index.Ino, bytes int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p := d.present[ino]; p != nil {
-		d.bytes += bytes - p.bytes
-		p.bytes = bytes
+		d.count(p, bytes)
 	}
 }
 
