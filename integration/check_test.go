@@ -108,6 +108,7 @@ func (d *drive) storing(down int) (want map[string]entry, segment string) {
 	d.mount()
 	writeRandom(d.t, d.path("file"), 300<<10, 1)
 	d.sync()
+	d.untilStored() // with four nodes down those that were late are needed
 	d.umount()
 	d.forgetLocal()
 	d.mount()

@@ -165,6 +165,7 @@ func (d *drive) partial(n int, rng *rand.Rand) map[string]entry {
 		writeRandom(d.t, d.path(fmt.Sprintf("file-%02d", i)), 300<<10, uint64(i))
 	}
 	d.sync()
+	d.untilStored() // with four nodes down those that were late are needed
 	d.umount()
 	d.forgetLocal()
 	d.mount()

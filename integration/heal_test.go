@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -36,6 +37,12 @@ func (d *drive) untilStored() {
 		}
 		return true
 	})
+}
+
+// untilReached waits until check tells of no slivers that their nodes have not got yet, wherever the network is.
+func (d *drive) untilReached() {
+	d.t.Helper()
+	waitFor(d.t, "all slivers to have reached their nodes", func() bool { return !strings.Contains(d.mustRun("check"), "not reached") })
 }
 
 // onlyThese takes all nodes down but those named.

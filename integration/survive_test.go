@@ -186,6 +186,7 @@ func TestSixFoldersLost(t *testing.T) {
 	makeTree(t, d.path("tree"), 1000, 3)
 	writeRandom(t, d.path("big"), 100<<20, 4)
 	d.sync()
+	untilFilled(t, foldersOf(t, disks), blobsIn(t, foldersOf(t, disks))) // the four that stay may have been late
 	want := readTree(t, d.mnt)
 	keys := filepath.Join(filepath.Dir(d.home), "keys")
 	d.mustRun("key", "export", "--out", keys)

@@ -42,7 +42,8 @@ func TestTakeoverKilled(t *testing.T) {
 			must(t, os.WriteFile(writer.path(name), []byte(name), 0o644))
 			writer.sync()
 			certified = append(certified, name)
-			writer.stopNodes(2) // nothing can be stored
+			writer.untilReached() // the two nodes that stay up are just enough to read
+			writer.stopNodes(2)   // nothing can be stored
 			name = fmt.Sprintf("staged-%d-%d", round, i)
 			must(t, os.WriteFile(writer.path(name), []byte(name), 0o644))
 			staged = append(staged, name)
