@@ -48,7 +48,7 @@ func (a *app) umountServed(ctx context.Context, h home, args umountArgs) error {
 		return a.leaveLazily(ctx, h, s.Mountpoint)
 	}
 	mount, _ := lookupMount(s.Mountpoint) // what is not known is not told
-	return a.saying(ctx, h, mount.minor, func() error {
+	return a.saying(ctx, func() string { return waitsFor(h, mount.minor) }, func() error {
 		if err == nil {
 			err = client.Call(ctx, opUmount, args, nil, nil)
 		}

@@ -17,9 +17,9 @@ import (
 // silentFor is how long umount waits without a word.
 const silentFor = 3 * time.Second
 
-// saying ends a mount with do, and says what that waits for when it takes long. The connection
-// is that of the mount; 0: it is not known.
-func (a *app) saying(ctx context.Context, h home, connection int, do func() error) error {
+// saying ends a mount with do, and says what that waits for when it takes long. It does not wait for
+// that text: who looks at a process that hangs, in exec over a dead mount say, hangs with it.
+func (a *app) saying(ctx context.Context, waitsFor func() string, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
 	select {
@@ -27,13 +27,20 @@ func (a *app) saying(ctx context.Context, h home, connection int, do func() erro
 		return err
 	case <-time.After(silentFor):
 	}
-	if ctx.Err() == nil {
-		a.Note("%s", waitsFor(h, connection))
+	text := make(chan string, 1)
+	go func() { text <- waitsFor() }()
+	select {
+	case err := <-done:
+		return err
+	case why := <-text:
+		if ctx.Err() == nil {
+			a.Note("%s", why)
+		}
 	}
 	return <-done
 }
 
-// waitsFor says what the end of a mount waits for.
+// waitsFor says what the end of a mount waits for. The connection is that of the mount; 0: it is not known.
 func waitsFor(h home, connection int) string {
 	if k, ok := findKeeper("/proc", connection); ok {
 		where := fmt.Sprintf("process %d (%s) has the drive mounted at %s, in a mount namespace of its own, as containers have", k.pid, ui.Clean(k.name), ui.Clean(k.dir))

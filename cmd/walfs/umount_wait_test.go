@@ -1,10 +1,47 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 )
+
+// TestSaying ends a mount that takes long. What is said is said once, and when it cannot be found
+// out the end is not held up.
+func TestSaying(t *testing.T) {
+	for name, tt := range map[string]struct {
+		took  time.Duration
+		hangs bool
+		said  string
+	}{
+		"at once":         {silentFor / 2, false, ""},
+		"long":            {2 * silentFor, false, "a container has it\n"},
+		"nobody can tell": {2 * silentFor, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var said bytes.Buffer
+				release := make(chan struct{})
+				defer close(release)
+				err := newApp(&said, &said).saying(t.Context(), func() string {
+					if tt.hangs {
+						<-release
+					}
+					return "a container has it"
+				}, func() error {
+					time.Sleep(tt.took)
+					return nil
+				})
+				if err != nil || said.String() != tt.said {
+					t.Errorf("said %q, want %q, %v", said.String(), tt.said, err)
+				}
+			})
+		})
+	}
+}
 
 // TestFindKeeper looks through processes of which some have the mount, one of them in
 // another mount namespace.
