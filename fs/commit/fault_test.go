@@ -72,6 +72,12 @@ func (l *faultyLedger) Certify(ctx context.Context, tx chain.TxID, batch []chain
 	return l.call(&l.certifies, &l.certify, func() (*chain.Outcome, error) { return l.Ledger.Certify(ctx, tx, batch, anchor) })
 }
 
+// Balance fails: whom the fault has refused for want of funds would be let go after a while,
+// since the wallet is not empty.
+func (l *faultyLedger) Balance(context.Context) (chain.Balance, error) {
+	return chain.Balance{}, errLost
+}
+
 func (l *faultyLedger) Owned(ctx context.Context, q chain.OwnedQuery) ([]chain.OwnedObject, error) {
 	owned, err := l.Ledger.Owned(ctx, q)
 	l.mu.Lock()
