@@ -146,6 +146,7 @@ func TestReadWithNodesDown(t *testing.T) {
 		blob := randomBlob(1, 500_000)
 		r := w.put(blob)
 		fresh := func() {
+			synctest.Wait() // the rows of what was decoded are in the cache by now
 			if err := cache.Clear(); err != nil {
 				t.Fatal(err)
 			}
