@@ -76,10 +76,28 @@ func (c *Content) WriteAt(ctx context.Context, p []byte, off int64) (int, error)
 	return n, err
 }
 
-// Finish sets permission bits and modification time of a file that Create has
-// made, and makes all of it survive a power cut.
-func (c *Content) Finish(ctx context.Context, mode uint32, mtime int64) error {
-	if _, err := c.h.f.setattr(ctx, 0, false, index.Change{Mode: &mode, Mtime: &mtime}); err != nil {
+// Data returns the first range of the file from off on that is no hole. Behind the last one it is
+// empty, and begins where the file ends.
+func (c *Content) Data(ctx context.Context, off int64) (from, to int64, err error) {
+	unmapped := func(int64, int64) {}
+	if from, err = c.h.f.seek(ctx, off, true, unmapped); err != nil {
+		return 0, 0, err
+	}
+	to, err = c.h.f.seek(ctx, from, false, unmapped)
+	return from, to, err
+}
+
+// Truncate sets the length of a file that Create has made. ErrQuota and ErrNoRoom as WriteAt.
+func (c *Content) Truncate(ctx context.Context, size int64) error {
+	if have, _ := c.h.f.live(); have == size {
+		return nil
+	}
+	return c.h.f.resize(ctx, size)
+}
+
+// Finish changes attributes of a file that Create has made, and makes all of it survive a power cut.
+func (c *Content) Finish(ctx context.Context, change index.Change) error {
+	if _, err := c.h.f.setattr(ctx, 0, false, change); err != nil {
 		return err
 	}
 	return c.h.f.sync(ctx)
@@ -106,6 +124,18 @@ func (fs *FS) Remove(ctx context.Context, parent index.Ino, name []byte) error {
 	fs.unlink(attr)
 	fs.forgotten(attr.Ino) // no kernel ever knew it
 	return nil
+}
+
+// Link gives an inode that is no directory another name. The errors are those of index.Link.
+func (fs *FS) Link(ctx context.Context, ino, parent index.Ino, name []byte) error {
+	if err := fs.change(); err != nil {
+		return err
+	}
+	_, err := fs.cfg.Index.Link(ctx, ino, parent, name)
+	if err == nil {
+		fs.relink(ino)
+	}
+	return err
 }
 
 // Rename moves a name. Over an existing file it is atomic after a power cut too.

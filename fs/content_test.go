@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/walfs/walfs/blobstore/seal"
@@ -42,7 +43,8 @@ func (s *server) write(t *testing.T, name string, text []byte) {
 	if _, err := c.WriteAt(ctx, text, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(c.Finish(ctx, 0o640, 1_000_000_006), c.Close(ctx)); err != nil {
+	mode, mtime := uint32(0o640), int64(1_000_000_006)
+	if err := errors.Join(c.Finish(ctx, index.Change{Mode: &mode, Mtime: &mtime}), c.Close(ctx)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -220,5 +222,55 @@ func TestWindowIsOneRead(t *testing.T) {
 	}
 	if most := int64(len(text) + before*step + (before+windows)*(1<<20/seal.ChunkSize*seal.Overhead+2*seal.ChunkSize)); asked > most {
 		t.Errorf("%d bytes asked for, want at most %d", asked, most)
+	}
+}
+
+// TestContentHoles: what was not written between two writes, and up to the length that is set, is
+// a hole, and the file has another name when it got one.
+func TestContentHoles(t *testing.T) {
+	s := unmounted(t, t.TempDir())
+	defer s.shut(t)
+	c, err := s.fs.Create(ctx, index.CreateRequest{Parent: index.Root, Name: []byte("file"), Mode: 0o100600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const middle, size = 1 << 20, 4<<20 + 1
+	for _, off := range []int64{0, middle} {
+		if _, err := c.WriteAt(ctx, []byte("data"), off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(c.Truncate(ctx, size), c.Truncate(ctx, size), c.Finish(ctx, index.Change{}), c.Close(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	attr, err := s.db.Lookup(ctx, index.Root, []byte("file"))
+	if err != nil || attr.Size != size {
+		t.Fatalf("size %d, want %d, %v", attr.Size, size, err)
+	}
+	if err := s.fs.Link(ctx, attr.Ino, index.Root, []byte("again")); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.db.Lookup(ctx, index.Root, []byte("again")); again.Ino != attr.Ino || again.Nlink != 2 {
+		t.Errorf("the other name has inode %d with %d links, want %d with 2, %v", again.Ino, again.Nlink, attr.Ino, err)
+	}
+	if c, err = s.fs.Open(ctx, attr.Ino); err != nil {
+		t.Fatal(err)
+	}
+	var got [][2]int64
+	for off := int64(0); ; {
+		from, to, err := c.Data(ctx, off)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, [2]int64{from, to})
+		if off = to; from == to {
+			break
+		}
+	}
+	if want := [][2]int64{{0, 4096}, {middle, middle + 4096}, {size, size}}; !slices.Equal(got, want) {
+		t.Errorf("data at %v, want %v", got, want)
+	}
+	if err := c.Close(ctx); err != nil {
+		t.Error(err)
 	}
 }

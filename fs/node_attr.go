@@ -98,10 +98,12 @@ func asked(ctx context.Context, in *fuse.SetAttrIn, attr index.Attr) index.Chang
 		c.Mode = &mode
 	}
 	if t, ok := in.GetATime(); ok {
-		c.Atime = nanos(t)
+		ns := Nanos(t)
+		c.Atime = &ns
 	}
 	if t, ok := in.GetMTime(); ok {
-		c.Mtime = nanos(t)
+		ns := Nanos(t)
+		c.Mtime = &ns
 	}
 	return c
 }
@@ -123,8 +125,8 @@ func changesNothing(in *fuse.SetAttrIn) bool {
 	return in.Valid&^uint32(fuse.FATTR_FH|fuse.FATTR_LOCKOWNER) == 0
 }
 
-// nanos returns a time in nanoseconds, or the nearest that fits.
-func nanos(t time.Time) *int64 {
+// Nanos returns a time in nanoseconds since 1970, or the nearest that fits.
+func Nanos(t time.Time) int64 {
 	const last = math.MaxInt64 / int64(time.Second)
 	ns := t.UnixNano()
 	switch sec := t.Unix(); {
@@ -133,7 +135,7 @@ func nanos(t time.Time) *int64 {
 	case sec <= -last:
 		ns = math.MinInt64
 	}
-	return &ns
+	return ns
 }
 
 // setRegular changes size and attributes of a regular file.

@@ -37,6 +37,9 @@ func checkNamespace(name string) syscall.Errno {
 	return syscall.EOPNOTSUPP
 }
 
+// StoredXattr reports whether a drive keeps an attribute of that name.
+func StoredXattr(name string) bool { return checkNamespace(name) == 0 && !IsOwnXattr(name) }
+
 // Getxattr reads an attribute.
 func (n *node) Getxattr(ctx context.Context, name string, dest []byte) (uint32, syscall.Errno) {
 	if errno := checkNamespace(name); errno != 0 {
@@ -46,7 +49,7 @@ func (n *node) Getxattr(ctx context.Context, name string, dest []byte) (uint32, 
 		return 0, syscall.EOPNOTSUPP
 	}
 	read := n.fs.cfg.Index.GetXattr
-	if strings.HasPrefix(name, ownPrefix) {
+	if IsOwnXattr(name) {
 		read = n.fs.ownXattr
 	}
 	value, err := read(ctx, n.ino(), name)
@@ -69,7 +72,7 @@ func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uin
 	if errno := checkNamespace(name); errno != 0 {
 		return errno
 	}
-	if strings.HasPrefix(name, ownPrefix) {
+	if IsOwnXattr(name) {
 		return n.errno("setxattr", n.fs.setOwn(ctx, n.ino(), name, string(data)))
 	}
 	if len(name) > index.MaxXattrName {
@@ -119,7 +122,7 @@ func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
 	if errno := checkNamespace(name); errno != 0 {
 		return errno
 	}
-	if strings.HasPrefix(name, ownPrefix) {
+	if IsOwnXattr(name) {
 		return n.errno("removexattr", n.fs.removeOwn(ctx, n.ino(), name))
 	}
 	err := n.fs.change()

@@ -55,6 +55,10 @@ var (
 	errNoSupport = errors.New("nobody does that here")
 )
 
+// IsOwnXattr reports whether an attribute tells about a file or asks something of the drive, and so is no
+// part of the file.
+func IsOwnXattr(name string) bool { return strings.HasPrefix(name, ownPrefix) }
+
 // maxList is how many bytes the list of blobs of a file may take. Source:
 // XATTR_SIZE_MAX of Linux.
 const maxList = index.MaxXattrValue

@@ -19,7 +19,7 @@ func newGetCommand(a *app) *cobra.Command {
 		Long: "Get copies a file to DEST, or into it where it is a folder; to the working folder without DEST,\n" +
 			"and to stdout with -. It needs no FUSE: where the drive is not mounted it opens it itself. Content is\n" +
 			"verified against the blob ID as it is read. A file that is there is replaced when the new one is\n" +
-			"whole. Permissions and times are kept; device nodes and sockets are left out, with exit code 3.",
+			"whole. " + keptHelp,
 		Args: arguments(1, "PATH", "DEST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dest := ""
@@ -43,29 +43,38 @@ func (a *app) get(ctx context.Context, path, dest string, recursive bool) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	attr, err := t.attr(ctx, from)
+	e, err := t.entry(ctx, from)
 	if err != nil {
 		return err
 	}
-	if attr.mode.IsDir() && (!recursive || dest == "-") {
+	defer func() { err = errors.Join(err, e.close()) }()
+	mode := goMode(e.attr.mode)
+	if mode.IsDir() && (!recursive || dest == "-") {
 		return ui.Errorf(ui.Usage, "%s is a folder", ui.Clean(from)).WithHint("-r copies it to a folder")
 	}
-	c := copier{app: a, tree: t, progress: a.Progress("get", "files"), size: totalOf(attr.mode, attr.size)}
+	c := newCopier(a)
+	c.tree, c.size = t, totalOf(mode, e.attr.size)
+	c.progress = a.Progress("get", "files")
 	defer c.progress.End()
 	if dest == "-" {
-		return c.pour(ctx, from, a.out)
+		out := inOrder{w: a.out}
+		size, err := c.pour(ctx, e, &out)
+		if err != nil {
+			return err
+		}
+		return out.upTo(size)
 	}
 	root, name, err := openDest(dest, from)
 	if err != nil {
 		return err
 	}
-	c.sink = folderSink(root)
-	return errors.Join(c.run(ctx, "get", from, name), root.Close())
+	c.sink = (&folderWriter{to: root, lost: &c.lost}).sink()
+	return errors.Join(c.run(ctx, "get", from, name), root.close())
 }
 
 // openDest opens the folder that the copy goes into, and names the copy in it. Nothing is
 // written outside of that folder, whatever links lie there.
-func openDest(dest, from string) (root *os.Root, name string, err error) {
+func openDest(dest, from string) (root *folder, name string, err error) {
 	if dest == "" {
 		dest = "."
 	}
@@ -76,6 +85,6 @@ func openDest(dest, from string) (root *os.Root, name string, err error) {
 			name = "."
 		}
 	}
-	root, err = os.OpenRoot(dir)
+	root, err = openFolder(dir)
 	return root, name, wrapf(err, "open the folder to copy to")
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -24,7 +23,7 @@ func newPutCommand(a *app) *cobra.Command {
 		Long: "Put copies a file to PATH in the drive, or into it where it is a folder; to the root without PATH.\n" +
 			"It needs no FUSE: where the drive is not mounted it opens it itself. What it has copied is staged,\n" +
 			"safe on this machine; walfs sync stores it on the nodes. A file that is there is replaced when the\n" +
-			"new one is whole. Permissions and times are kept; device nodes and sockets are left out, with exit code 3.",
+			"new one is whole. " + keptHelp,
 		Args: arguments(1, "SRC", "PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "/"
@@ -53,13 +52,19 @@ func (a *app) put(ctx context.Context, src, path string, recursive bool) (err er
 	if err := a.checkHome(h); err != nil {
 		return err
 	}
-	c := copier{app: a, tree: folderTree("/"), size: totalOf(info.Mode(), info.Size())}
+	c := newCopier(a)
+	c.base = filepath.Dir(absolute(src))
+	if c.tree, err = folderTree(c.base); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.tree.close()) }()
+	c.size = totalOf(info.Mode(), info.Size())
 	client, err := control.Dial(ctx, h.dir)
 	switch {
 	case err == nil:
-		return a.putMounted(ctx, client, &c, src, path)
+		return a.putMounted(ctx, client, c, src, path)
 	case errors.Is(err, control.ErrNotRunning):
-		return a.putOpened(ctx, h, &c, src, path)
+		return a.putOpened(ctx, h, c, src, path)
 	}
 	return err
 }
@@ -83,23 +88,27 @@ func (a *app) putMounted(ctx context.Context, client *control.Client, c *copier,
 		return err
 	}
 	if err := s.reaches(root); err != nil {
-		return errors.Join(err, root.Close())
+		return errors.Join(err, root.close())
 	}
-	c.sink = folderSink(root)
-	return errors.Join(a.putInto(ctx, c, src, name), root.Close())
+	c.sink = (&folderWriter{to: root, lost: &c.lost}).sink()
+	return errors.Join(a.putInto(ctx, c, src, name), root.close())
 }
 
 // reaches reports why files below root are not files of the mount: else what is copied there
 // would only seem to be in the drive.
-func (s *status) reaches(root *os.Root) error {
-	info, err := root.Stat(".")
+func (s *status) reaches(root *folder) error {
+	at, err := root.grip(".")
 	if err != nil {
 		return err
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Dev == unix.Mkdev(0, uint32(s.Connection)) {
+	st, err := at.stat()
+	if err = errors.Join(err, at.close()); err != nil {
+		return err
+	}
+	if st.Dev == unix.Mkdev(0, uint32(s.Connection)) {
 		return nil
 	}
-	return ui.Errorf(ui.Failed, "%s is not in the drive", ui.Clean(root.Name()))
+	return ui.Errorf(ui.Failed, "%s is not in the drive", ui.Clean(root.name))
 }
 
 // putOpened opens the drive and copies into it.
@@ -128,12 +137,12 @@ func (a *app) putOpened(ctx context.Context, h home, c *copier, src, path string
 	} else if strings.HasSuffix(path, "/") {
 		return noFolder(path)
 	}
-	c.sink = (&driveWriter{d: d, fsys: fsys}).sink()
+	c.sink = (&driveWriter{d: d, fsys: fsys, lost: &c.lost}).sink()
 	return a.putInto(ctx, c, src, to)
 }
 
 func (a *app) putInto(ctx context.Context, c *copier, src, to string) error {
 	c.progress = a.Progress("put", "files")
 	defer c.progress.End()
-	return c.run(ctx, "put", absolute(src), to)
+	return c.run(ctx, "put", filepath.Base(absolute(src)), to)
 }

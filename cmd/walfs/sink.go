@@ -4,14 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/walfs/walfs/cmd/internal/ui"
-	drivefs "github.com/walfs/walfs/fs"
 	"github.com/walfs/walfs/index"
 )
 
@@ -23,166 +22,311 @@ func noFolder(path string) error {
 	return ui.Errorf(ui.Failed, "%s is there and is no folder", ui.Clean(path))
 }
 
-// folderSink writes below a folder of this machine and nowhere else, whatever links lie there.
-func folderSink(root *os.Root) *sink {
-	finish := func(_ context.Context, path string, attr treeAttr) error {
-		if path == "." { // it was there before
-			return nil
-		}
-		return errors.Join(root.Chmod(path, attr.mode.Perm()), root.Chtimes(path, time.Time{}, attr.mtime))
-	}
-	return &sink{
-		finish: finish,
-		mkdir: func(_ context.Context, path string) error {
-			if err := root.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-				return err
-			}
-			if info, err := root.Lstat(path); err != nil || !info.IsDir() {
-				return errors.Join(err, noFolder(path))
-			}
-			return nil
-		},
-		link: func(_ context.Context, path, target string) error {
-			err := root.Symlink(target, path)
-			if old, bad := root.Readlink(path); errors.Is(err, fs.ErrExist) && bad == nil && old == target {
-				return nil
-			}
-			return err
-		},
-		file: func(ctx context.Context, path string, attr treeAttr, pour func(io.Writer) error) error {
-			temp := tempName(path)
-			f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if err != nil {
-				return err
-			}
-			err = pour(f)
-			if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-				err = finish(ctx, temp, attr)
-			}
-			if err == nil {
-				err = root.Rename(temp, path)
-			}
-			if err != nil {
-				return errors.Join(err, root.Remove(temp))
-			}
-			return nil
-		},
-	}
+// folderWriter writes below a folder of this machine and nowhere else, whatever links lie there.
+type folderWriter struct {
+	to   *folder
+	lost *losses
 }
 
-// drivePlace is a path in an open drive, taken apart.
-type drivePlace struct {
-	parent index.Ino
-	name   []byte
+func (w *folderWriter) sink() *sink {
+	return &sink{mkdir: w.mkdir, file: w.file, node: w.node, link: w.link, identity: w.identity, finish: w.finish}
 }
 
-// driveWriter is an open drive that copies go into.
-type driveWriter struct {
-	d    *drive
-	fsys *drivefs.FS
-}
-
-func (w *driveWriter) sink() *sink {
-	return &sink{mkdir: w.mkdir, file: w.file, link: w.link, finish: w.finish}
-}
-
-// place finds the folder of a path.
-func (w *driveWriter) place(ctx context.Context, path string) (drivePlace, error) {
-	dir, err := w.d.resolve(ctx, []byte(filepath.Dir(path)))
-	if err == nil && !dir.IsDir() {
-		err = noFolder(filepath.Dir(path))
-	}
-	return drivePlace{parent: dir.Ino, name: []byte(filepath.Base(path))}, err
-}
-
-// request is for a new inode of this user.
-func (p drivePlace) request(mode uint32) index.CreateRequest {
-	return index.CreateRequest{
-		Parent: p.parent, Name: p.name, Mode: mode, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
-	}
-}
-
-func (w *driveWriter) mkdir(ctx context.Context, path string) error {
-	if attr, err := w.d.index.Resolve(ctx, path); err == nil {
-		if !attr.IsDir() {
-			return noFolder(path)
-		}
-		return nil
-	}
-	p, err := w.place(ctx, path)
-	if err == nil {
-		_, err = w.fsys.Create(ctx, p.request(modeDir|0o700))
-	}
-	return err
-}
-
-func (w *driveWriter) link(ctx context.Context, path, target string) error {
-	p, err := w.place(ctx, path)
+func (w *folderWriter) mkdir(_ context.Context, path string) error {
+	dir, name, err := w.to.parent(path)
 	if err != nil {
 		return err
 	}
-	r := p.request(modeLink | 0o777)
-	r.Target = []byte(target)
-	_, err = w.fsys.Create(ctx, r)
-	if !errors.Is(err, index.ErrExist) {
+	err = w.to.call("mkdir", path, func() error { return unix.Mkdirat(dir, name, 0o700) })
+	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	attr, bad := w.d.index.Resolve(ctx, path)
-	if bad == nil && attr.IsSymlink() {
-		if old, bad := w.d.index.Readlink(ctx, attr.Ino); bad == nil && string(old) == target {
-			return nil
-		}
+	p, err := w.to.grip(path)
+	if err != nil {
+		return err
 	}
-	return err
+	return errors.Join(p.fillable(path), p.close())
+}
+
+// fillable makes sure that files can be made in a folder that was there before. What a copy before has left
+// as its original is, finish makes so again.
+func (g *grip) fillable(path string) error {
+	st, err := g.stat()
+	switch {
+	case err != nil:
+		return err
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return noFolder(path)
+	case st.Mode&unix.S_IRWXU == unix.S_IRWXU || int(st.Uid) != os.Geteuid() || path == ".":
+		return nil
+	}
+	return g.chmod(st.Mode&^unix.S_IFMT | unix.S_IRWXU)
+}
+
+// finish gives a folder what is kept of it.
+func (w *folderWriter) finish(_ context.Context, path string, attr *treeAttr) error {
+	if path == "." { // it was there before
+		return nil
+	}
+	p, err := w.to.grip(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.keep(attr, w.lost), p.close())
+}
+
+func (w *folderWriter) node(_ context.Context, path string, attr *treeAttr) error {
+	dir, name, err := w.to.parent(path)
+	if err != nil {
+		return err
+	}
+	if attr.kind() == unix.S_IFLNK {
+		err = w.to.call("symlink", path, func() error { return unix.Symlinkat(attr.target, dir, name) })
+	} else {
+		err = w.to.call("mknod", path, func() error { return unix.Mknodat(dir, name, attr.kind()|0o600, int(attr.rdev)) })
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	p, bad := w.to.grip(path)
+	if bad != nil {
+		return bad
+	}
+	same, bad := p.same(attr)
+	switch {
+	case bad != nil:
+		err = bad
+	case same:
+		err = p.keep(attr, w.lost)
+	case err == nil: // somebody has put something else there
+		err = w.to.wrong("mknod", path, unix.EEXIST)
+	}
+	return errors.Join(err, p.close())
+}
+
+// same reports whether an entry is the same link, fifo or device.
+func (g *grip) same(attr *treeAttr) (bool, error) {
+	st, err := g.stat()
+	if err != nil || st.Mode&unix.S_IFMT != attr.kind() {
+		return false, err
+	}
+	if attr.kind() != unix.S_IFLNK {
+		return attr.kind() == unix.S_IFIFO || st.Rdev == attr.rdev, nil
+	}
+	target, err := g.target()
+	return target == attr.target, err
 }
 
 // file writes to a temporary name, and renames when the whole of it is on the disk.
-func (w *driveWriter) file(ctx context.Context, path string, attr treeAttr, pour func(io.Writer) error) error {
+func (w *folderWriter) file(_ context.Context, path string, attr *treeAttr, pour pour) error {
 	temp := tempName(path)
-	p, err := w.place(ctx, temp)
+	dir, name, err := w.to.parent(temp)
 	if err != nil {
 		return err
 	}
-	content, err := w.fsys.Create(ctx, p.request(modeFile|0o600))
+	fd := 0
+	err = w.to.call("create", temp, func() (err error) {
+		fd, err = unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	undone := context.WithoutCancel(ctx)
-	err = pour(&contentWriter{ctx: ctx, content: content})
+	f := os.NewFile(uintptr(fd), filepath.Join(w.to.name, temp))
+	size, err := pour(f)
 	if err == nil {
-		err = content.Finish(ctx, uint32(attr.mode.Perm()), attr.mtime.UnixNano())
+		err = f.Truncate(size)
 	}
-	if err = errors.Join(err, content.Close(undone)); err == nil {
-		err = w.fsys.Rename(ctx, index.RenameRequest{
-			OldParent: p.parent, OldName: p.name, NewParent: p.parent, NewName: []byte(filepath.Base(path)),
-		})
+	if err == nil {
+		err = (&grip{fd: fd, path: f.Name()}).keep(attr, w.lost)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = w.to.call("rename", path, func() error { return unix.Renameat(dir, name, dir, filepath.Base(path)) })
 	}
 	if err != nil {
-		return errors.Join(err, w.fsys.Remove(undone, p.parent, p.name))
+		return errors.Join(err, w.to.call("remove", temp, func() error { return unix.Unlinkat(dir, name, 0) }))
 	}
 	return nil
 }
 
-func (w *driveWriter) finish(ctx context.Context, path string, attr treeAttr) error {
-	dir, err := w.d.resolve(ctx, []byte(path))
-	if err != nil || dir.Ino == index.Root {
+// link gives a file that was copied another name, in the place of another file that is there.
+func (w *folderWriter) link(_ context.Context, old placed, path string) error {
+	from, err := w.to.grip(old.path)
+	if err != nil {
 		return err
 	}
-	mode, mtime := uint32(attr.mode.Perm()), attr.mtime.UnixNano()
-	_, err = w.d.index.SetAttr(ctx, dir.Ino, index.Change{Mode: &mode, Mtime: &mtime})
+	temp := tempName(path)
+	dir, name, err := w.to.parent(temp)
+	if err == nil {
+		err = from.linkAt(old.is, dir, name, filepath.Base(path))
+	}
+	return errors.Join(err, from.close())
+}
+
+// linkAt links the entry, which should be old, to temp in a folder, and moves that to name.
+func (g *grip) linkAt(old identity, dir int, temp, name string) error {
+	is, err := g.identity()
+	if err == nil && is != old {
+		err = errReplaced
+	}
+	if err != nil {
+		return err
+	}
+	var there unix.Stat_t
+	if err := unix.Fstatat(dir, name, &there, unix.AT_SYMLINK_NOFOLLOW); err == nil && is == (identity{dev: there.Dev, ino: there.Ino}) {
+		return nil // moving a file to another name of it would leave both
+	}
+	err = g.call("link", func() error { return unix.Linkat(unix.AT_FDCWD, g.self(), dir, temp, unix.AT_SYMLINK_FOLLOW) })
+	if err != nil {
+		return err
+	}
+	if err := g.call("rename", func() error { return unix.Renameat(dir, temp, dir, name) }); err != nil {
+		return errors.Join(err, g.call("remove", func() error { return unix.Unlinkat(dir, temp, 0) }))
+	}
+	return nil
+}
+
+func (w *folderWriter) identity(_ context.Context, path string) (identity, error) {
+	p, err := w.to.grip(path)
+	if err != nil {
+		return identity{}, err
+	}
+	is, err := p.identity()
+	return is, errors.Join(err, p.close())
+}
+
+func (g *grip) identity() (identity, error) {
+	st, err := g.stat()
+	return identity{dev: st.Dev, ino: st.Ino}, err
+}
+
+// keep makes owner, attributes, mode and times of the entry those of attr, in an order in which
+// none undoes another: a new owner takes set-id bits and capabilities away, and a file that its owner may not
+// write takes no more attributes.
+func (g *grip) keep(attr *treeAttr, lost *losses) error {
+	st, err := g.stat()
+	if err != nil {
+		return err
+	}
+	perm, err := g.keepOwner(&st, attr, lost)
+	if err != nil {
+		return err
+	}
+	if err := g.keepXattrs(attr, lost); err != nil {
+		return err
+	}
+	if attr.kind() != unix.S_IFLNK {
+		if err := lost.note(g.path, aspectMode, g.chmod(perm)); err != nil {
+			return err
+		}
+	}
+	times := []unix.Timespec{attr.atime, attr.mtime}
+	return lost.note(g.path, aspectTime, g.call("utimensat", func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, g.self(), times, 0) }))
+}
+
+// keepOwner returns the permission bits that fit who owns the entry then: what ran with the rights of its owner must not
+// run with those of another.
+func (g *grip) keepOwner(st *unix.Stat_t, attr *treeAttr, lost *losses) (perm uint32, err error) {
+	perm = attr.perm()
+	uid, gid := -1, -1
+	if st.Uid != attr.uid {
+		uid = int(attr.uid)
+	}
+	if st.Gid != attr.gid {
+		gid = int(attr.gid)
+	}
+	if uid == -1 && gid == -1 {
+		return perm, nil
+	}
+	if err = g.chown(uid, gid); err == nil {
+		return perm, nil
+	}
+	if gid != -1 && (uid == -1 || g.chown(-1, gid) != nil) {
+		perm = withoutSetgid(perm, attr.kind())
+	}
+	if uid != -1 {
+		perm &^= unix.S_ISUID
+	}
+	return perm, lost.noteOwner(g.path, attr, perm, err)
+}
+
+// chown leaves as it is what is -1.
+func (g *grip) chown(uid, gid int) error {
+	return g.call("chown", func() error { return unix.Fchownat(g.fd, "", uid, gid, unix.AT_EMPTY_PATH) })
+}
+
+// chmod sets permission bits, or returns EPERM when the kernel leaves a set-id bit out without a word.
+func (g *grip) chmod(perm uint32) error {
+	err := g.call("chmod", func() error { return unix.Chmod(g.self(), perm) })
+	const setid = unix.S_ISUID | unix.S_ISGID
+	if err != nil || perm&setid == 0 {
+		return err
+	}
+	st, err := g.stat()
+	if err == nil && st.Mode&setid != perm&setid {
+		err = g.wrong("chmod", unix.EPERM)
+	}
 	return err
 }
 
-// contentWriter writes a file of an open drive from its start on.
-type contentWriter struct {
-	ctx     context.Context // of the command, which is as long as the writer
-	content *drivefs.Content
-	off     int64
+// withoutSetgid takes the set-gid bit away, but from a folder: there it gives no rights.
+func withoutSetgid(perm, kind uint32) uint32 {
+	if kind == unix.S_IFDIR {
+		return perm
+	}
+	return perm &^ unix.S_ISGID
 }
 
-// Write is io.Writer's.
-func (w *contentWriter) Write(p []byte) (int, error) {
-	n, err := w.content.WriteAt(w.ctx, p, w.off)
-	w.off += int64(n)
-	return n, err
+// noteOwner counts an entry that has another owner or group than its original, and the set-id bits
+// that go with them.
+func (l *losses) noteOwner(path string, attr *treeAttr, perm uint32, err error) error {
+	if perm != attr.perm() {
+		if err := l.note(path, aspectMode, err); err != nil {
+			return err
+		}
+	}
+	return l.note(path, aspectOwner, err)
+}
+
+// keepXattrs sets attributes, and takes away ACLs that the entry has from its folder. Other attributes of
+// what was there before stay.
+func (g *grip) keepXattrs(attr *treeAttr, lost *losses) error {
+	for _, x := range attr.xattrs {
+		err := g.call("setxattr "+x.Name, func() error { return unix.Setxattr(g.self(), x.Name, x.Value, 0) })
+		if err := lost.note(g.path, aspectOf(x.Name), err); err != nil {
+			return err
+		}
+	}
+	have, err := g.xattrNames()
+	if err != nil {
+		return err
+	}
+	for _, name := range inheritedACLs(have, attr.xattrs) {
+		err := g.call("removexattr "+name, func() error { return unix.Removexattr(g.self(), name) })
+		if errors.Is(err, unix.ENODATA) {
+			continue
+		}
+		if err := lost.note(g.path, aspectACL, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// aspectOf tells ACLs from other attributes.
+func aspectOf(xattr string) aspect {
+	if index.IsACL(xattr) {
+		return aspectACL
+	}
+	return aspectXattr
+}
+
+// inheritedACLs returns those ACLs among the names that are not wanted.
+func inheritedACLs(names []string, want []index.Xattr) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return !index.IsACL(name) || slices.ContainsFunc(want, func(x index.Xattr) bool { return x.Name == name })
+	})
 }
