@@ -46,6 +46,7 @@ func TestCollect(t *testing.T) {
 	must(t, os.Mkdir(d.path("tree"), 0o755))
 	makeTree(t, d.path("tree"), 100, 1)
 	d.sync()
+	d.untilStored()
 	_, before := d.onDisk()
 	for i := range 30 {
 		if i%6 != 0 {

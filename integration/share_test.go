@@ -20,6 +20,7 @@ func TestCopyShares(t *testing.T) {
 	want, err := os.ReadFile(d.path("big"))
 	must(t, err)
 	d.sync()
+	d.untilStored() // what comes late is no cost of what follows
 	d.umount()
 	d.forgetLocal()
 	d.mount("-o", "passthrough=off")
@@ -94,6 +95,7 @@ func TestCopyPassedShares(t *testing.T) {
 	want, err := os.ReadFile(d.path("big"))
 	must(t, err)
 	d.sync()
+	d.untilStored() // what comes late is no cost of what follows
 	before := d.status().StoredBytes
 	shell(t, "cd %s && cp big copy && cp --sparse=never big changed", d.mnt)
 	f, err := os.OpenFile(d.path("changed"), os.O_WRONLY, 0)
