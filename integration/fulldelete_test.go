@@ -37,7 +37,9 @@ func fullDiskDelete(t *testing.T, disk, nodes string, options []string) {
 	write("certified")
 	d.sync()
 	for _, name := range []string{"less", "little", "none", "emptied", "gone", "open"} {
-		must(t, syscall.Setxattr(d.path("away", name), "user.walfs.evict", []byte("1"), 0))
+		waitFor(t, "eviction", func() bool { // a copy stays until its last use has ended
+			return syscall.Setxattr(d.path("away", name), "user.walfs.evict", []byte("1"), 0) == nil
+		})
 	}
 	write("staged")
 	ballast, full := fillDisk(t, filepath.Join(disk, "ballast"))
