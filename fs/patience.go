@@ -22,8 +22,9 @@ const (
 // patience remembers the files whose content did not arrive in time lately.
 // The zero value is ready. Its methods may be called concurrently.
 type patience struct {
-	mu   sync.Mutex
-	late map[index.Ino]spell
+	mu    sync.Mutex
+	late  map[index.Ino]spell
+	hopes int // calls of hope
 }
 
 // spell is a time in which fetches for a file are short.
@@ -41,6 +42,34 @@ func (p *patience) of(ino index.Ino, whole time.Duration) time.Duration {
 	}
 	return whole
 }
+
+// hope forgets who was late, since what was missing may be there again.
+func (p *patience) hope() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late = nil
+	p.hopes++
+}
+
+// noting returns what a fetch that begins now calls when it runs out of the time that it has. Once
+// there is new hope that says nothing any more.
+func (p *patience) noting(ino index.Ino, has time.Duration) func() {
+	hoped := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.hopes
+	}
+	begun := hoped()
+	return func() {
+		if hoped() == begun {
+			p.note(ino, has)
+		}
+	}
+}
+
+// NodesCame tells that a node is up again: reads are not cut short any more on account of those that
+// had no answer before.
+func (fs *FS) NodesCame() { fs.patience.hope() }
 
 // note takes down that a fetch ran out of the time that it had. That others of the file did
 // not says nothing: they were for other ranges.

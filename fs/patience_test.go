@@ -65,3 +65,24 @@ func TestPatienceReturns(t *testing.T) {
 		})
 	}
 }
+
+// TestHope asks again when a node has come back: the whole time is given again, and fetches that
+// began before do not take it away.
+func TestHope(t *testing.T) {
+	const whole = time.Hour
+	var p patience
+	before := p.noting(7, shortPatience)
+	p.noting(7, whole)()
+	if got := p.of(7, whole); got != shortPatience {
+		t.Fatalf("patience %s, want %s", got, shortPatience)
+	}
+	p.hope()
+	before()
+	if got := p.of(7, whole); got != whole {
+		t.Errorf("patience %s with a node back, want %s", got, whole)
+	}
+	p.noting(7, whole)()
+	if got := p.of(7, whole); got != shortPatience {
+		t.Errorf("patience %s after another wait in vain, want %s", got, shortPatience)
+	}
+}

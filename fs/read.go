@@ -116,7 +116,7 @@ func (fs *FS) fetch(ino index.Ino, off int64, n int, wanted func(), turn func(co
 	timeout := fs.patience.of(ino, fs.cfg.ReadTimeout)
 	g := &fetch{
 		done: make(chan struct{}), timeout: timeout,
-		late: func() { fs.patience.note(ino, timeout) }, wanted: wanted,
+		late: fs.patience.noting(ino, timeout), wanted: wanted,
 	}
 	if !fs.begin() {
 		g.err = errInterrupted

@@ -187,8 +187,16 @@ func (d *drive) answerNodeStart(ctx context.Context, args nodeArgs, _ func(any) 
 	if err != nil {
 		return nodeStatus{}, fmt.Errorf("start %s: %w", args.Name, err)
 	}
-	d.committer.Retry()
+	d.nodeCame()
 	return d.node(args.Name)
+}
+
+// nodeCame has what waits for nodes tried at once.
+func (d *drive) nodeCame() {
+	d.committer.Retry()
+	if d.fsys != nil {
+		d.fsys.NodesCame()
+	}
 }
 
 func (d *drive) answerNodeReplace(ctx context.Context, args replaceArgs, _ func(any) error) (nodeStatus, error) {
@@ -202,7 +210,7 @@ func (d *drive) answerNodeReplace(ctx context.Context, args replaceArgs, _ func(
 	if err != nil {
 		return nodeStatus{}, err
 	}
-	d.committer.Retry()
+	d.nodeCame()
 	return d.node(args.Name)
 }
 
