@@ -237,6 +237,7 @@ func TestPlainDriveIsRead(t *testing.T) {
 	d.mount()
 	stored := plant(t, d.mnt, "stored")
 	d.sync()
+	d.untilStored() // a node that was late may be the only one to get a text
 	if found := search(t, filepath.Join(d.home, "network"), stored.contents); len(found) == 0 {
 		t.Error("the search does not find the contents of a plain drive on its nodes")
 	}
