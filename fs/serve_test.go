@@ -130,7 +130,7 @@ func openServer(home string) (s *server, rebooted bool, err error) {
 		return s, false, err
 	}
 	s.keys = seal.NewKeyring(1, seal.Key{1, 2, 3})
-	timeout := 30 * time.Second
+	timeout := patience
 	if os.Getenv("WALFS_TEST_TIMEOUT") != "" {
 		if timeout, err = time.ParseDuration(os.Getenv("WALFS_TEST_TIMEOUT")); err != nil {
 			return s, false, err
