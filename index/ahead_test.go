@@ -207,6 +207,7 @@ func TestAheadNoRoom(t *testing.T) {
 // everybody sees them.
 func TestAheadTogether(t *testing.T) {
 	db := open(t)
+	db.Unhurried()
 	before := db.Commits()
 	const files = 1000
 	for i := range files {
