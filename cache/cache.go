@@ -36,6 +36,9 @@
 // after a crash it is that of the files' times. The few slivers loaded last are also
 // held in memory, for readers that take a sliver in many small steps.
 //
+// Who waits for a disk that does not answer is given the sliver by fill after two
+// seconds; one that hangs is passed by. What was already asked of it goes on, and nobody waits for that.
+//
 // On a disk that is full down to MinFree slivers give way, the oldest first, and
 // nothing more is kept. That is never an error of a reader: the bytes are
 // returned. Two processes must not open one folder at a time.
@@ -115,24 +118,26 @@ type Cache struct {
 	work sync.WaitGroup
 
 	writers   chan struct{} // a token for each file that is being written
+	loaders   loaders
 	unwritten backlog
 
 	// mu guards the fields below. No call of the file system is made under it. Names
 	// and lists agree but for what is busy, which nobody else touches.
-	mu      sync.Mutex
-	closed  bool
-	lists   segments
-	memory  memory
-	budget  int64
-	holding int64                    // by Hold, until Settle
-	refused int64                    // bytes that were not kept since Wanted because others hold too much
-	used    int64                    // files, files that are being written, and stuck ones
-	leaving int64                    // those of used that are being removed
-	busy    map[walrus.SliverID]bool // being written or removed
-	flights map[walrus.SliverID]*flight
-	era     uint64 // counts Clear: a write begun before it is dropped
-	failing bool   // the last write failed, which was logged
-	stats   Stats
+	mu       sync.Mutex
+	closed   bool
+	lists    segments
+	memory   memory
+	budget   int64
+	holding  int64                    // by Hold, until Settle
+	refused  int64                    // bytes that were not kept since Wanted because others hold too much
+	used     int64                    // files, files that are being written, and stuck ones
+	leaving  int64                    // those of used that are being removed
+	busy     map[walrus.SliverID]bool // being written or removed
+	flights  map[walrus.SliverID]*flight
+	era      uint64 // counts Clear: a write begun before it is dropped
+	failing  bool   // the last write failed, which was logged
+	stalling bool   // a reading was given up, which was logged, and none has ended since
+	stats    Stats
 }
 
 // Open opens the cache in cfg.Dir. It takes over the files that it finds,
@@ -159,6 +164,7 @@ func Open(cfg Config) (*Cache, error) {
 		flights: make(map[walrus.SliverID]*flight),
 	}
 	c.lists.init()
+	c.loaders.init()
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -250,7 +256,7 @@ func (c *Cache) Clear() error {
 }
 
 // Close cancels all fills, waits for them and lets go of the folder, whose files
-// stay for the next Open.
+// stay for the next Open. It does not wait for readings of a disk that hangs.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -263,7 +269,9 @@ func (c *Cache) Close() error {
 	}
 	c.mu.Unlock()
 	c.work.Wait()
-	if err := c.saveOrder(); err != nil {
+	if !c.dismiss() {
+		c.log.Warn("order of cached slivers is not kept: the disk does not answer")
+	} else if err := c.saveOrder(); err != nil {
 		c.log.Warn("order of cached slivers is not kept", "err", err)
 	}
 	return c.root.Close()
@@ -272,22 +280,35 @@ func (c *Cache) Close() error {
 // Get returns the bytes of id, from disk, or else from fill, whose bytes must be
 // verified and are kept for the next call. Calls for one id at a time share one
 // fill; it runs with a context of its own, which ends when all of them have
-// given up. The bytes may be shared: they must not be changed. Get returns the
-// error of fill, that of ctx, or ErrClosed.
+// given up. A disk that does not answer for a while counts as one that does not have them. The bytes may be
+// shared: they must not be changed. Get returns the error of fill, that of ctx, or ErrClosed.
 func (c *Cache) Get(ctx context.Context, id walrus.SliverID, fill func(context.Context) ([]byte, error)) ([]byte, error) {
-	if data, ok := c.load(id); ok {
+	data, late := c.load(ctx, id)
+	if data != nil {
 		return data, nil
 	}
 	f, err := c.join(ctx, id, fill)
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-f.done:
-		return f.data, f.err
-	case <-ctx.Done():
-		c.leave(id, f)
-		return nil, ctx.Err()
+	var loaded <-chan struct{}
+	if late != nil {
+		loaded = late.done
+	}
+	for {
+		select {
+		case <-f.done:
+			return f.data, f.err
+		case <-loaded:
+			if late.data != nil {
+				c.leave(id, f)
+				return late.data, nil
+			}
+			loaded = nil
+		case <-ctx.Done():
+			c.leave(id, f)
+			return nil, ctx.Err()
+		}
 	}
 }
 

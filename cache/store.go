@@ -20,70 +20,73 @@ const touchEvery = 10 * time.Minute
 // errNoRoom reports a file system below the floor of free space.
 var errNoRoom = errors.New("file system is nearly full")
 
-// find returns the entry of id, or nil, and its bytes if they are in memory.
+// find returns the entry of id, or nil, and its bytes if they are in memory. What is on a
+// disk that hangs alone is as good as not here.
 func (c *Cache) find(id walrus.SliverID) (e *entry, data []byte) {
 	c.mu.Lock()
 	if !c.closed {
 		e = c.lists.get(id)
 	}
-	stale := false
+	var renew time.Time
 	if e != nil {
 		if data = c.memory.get(e); data != nil {
-			stale = c.hit(e)
+			renew = c.hit(e)
+		} else if c.loaders.hang() {
+			e = nil
 		}
 	}
 	c.mu.Unlock()
-	if stale {
-		c.touch(id)
+	if !renew.IsZero() {
+		c.touchSoon(e, renew)
 	}
 	return e, data
 }
 
-// hit counts and notes that e was asked for, and reports whether the time of
-// its file is to be renewed. The caller holds mu.
-func (c *Cache) hit(e *entry) (stale bool) {
+// hit counts and notes that e was asked for, and returns the time that its file is to get,
+// or zero. The caller holds mu.
+func (c *Cache) hit(e *entry) (renew time.Time) {
 	c.stats.Hits++
 	e.used = c.now()
 	c.lists.use(e, c.limit())
-	d := e.used.Sub(e.touched)
-	if stale = d < 0 || d >= touchEvery; stale {
-		e.touched = e.used
+	if d := e.used.Sub(e.touched); d >= 0 && d < touchEvery {
+		return time.Time{}
 	}
-	return stale
+	e.touched = e.used
+	return e.used
 }
 
-// load returns the bytes of id from memory or disk. A file that is damaged is
-// removed.
-func (c *Cache) load(id walrus.SliverID) ([]byte, bool) {
+// load returns the bytes of id from memory or disk, or nil, and then the reading that may bring them yet,
+// if there is one. A file that is damaged is removed.
+func (c *Cache) load(ctx context.Context, id walrus.SliverID) (data []byte, late *reading) {
 	e, data := c.find(id)
 	if e == nil || data != nil {
-		return data, data != nil
+		return data, nil
 	}
-	data, err := readFile(c.root, pathOf(id))
-	stale := c.loaded(e, data, err)
-	if stale {
-		c.touch(id)
-	}
-	return data, err == nil
+	return c.read(ctx, e)
 }
 
-// loaded notes what reading the file of e gave, and reports whether its time is
-// to be renewed.
-func (c *Cache) loaded(e *entry, data []byte, err error) (stale bool) {
+// loaded notes what reading the file of e gave, and returns what hit does.
+func (c *Cache) loaded(e *entry, data []byte, err error) (renew time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed { // nothing is counted or removed any more
+		return renew
+	}
+	if err == nil {
+		c.stalling = false
+	}
 	same := c.lists.get(e.id) == e // else it was evicted, or evicted and stored again
 	switch {
 	case err != nil && same:
 		c.lose(e, err)
 	case err != nil:
 	case same:
-		stale = c.hit(e)
+		renew = c.hit(e)
 		c.memory.add(e, data)
 	default:
 		c.stats.Hits++
 	}
-	return stale
+	return renew
 }
 
 // lose handles an entry whose file could not be read. Only what is wrong with
@@ -103,9 +106,8 @@ func (c *Cache) lose(e *entry, err error) {
 }
 
 // touch renews the time of a file.
-func (c *Cache) touch(id walrus.SliverID) {
-	now := c.now()
-	if err := c.root.Chtimes(pathOf(id), now, now); err != nil {
+func (c *Cache) touch(id walrus.SliverID, at time.Time) {
+	if err := c.root.Chtimes(pathOf(id), at, at); err != nil {
 		c.log.Debug("set time of cached sliver", "sliver", id, "err", err)
 	}
 }
