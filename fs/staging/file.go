@@ -93,6 +93,11 @@ func (d *Dir) Lookup(ino index.Ino) (*File, bool, error) {
 
 // use returns the open file of an inode, or loads it, or makes it.
 func (d *Dir) use(ino index.Ino, create func(*File) error) (*File, error) {
+	return d.useBy(ino, (*File).load, create)
+}
+
+// useBy is use with another way to load a file. Who asks for the file meanwhile waits.
+func (d *Dir) useBy(ino index.Ino, load, create func(*File) error) (*File, error) {
 	d.mu.Lock()
 	if f := d.open[ino]; f != nil {
 		f.refs++
@@ -113,7 +118,7 @@ func (d *Dir) use(ino index.Ino, create func(*File) error) (*File, error) {
 	d.open[ino] = f
 	d.mu.Unlock()
 	if p != nil {
-		f.err = f.load()
+		f.err = load(f)
 	} else {
 		f.err = create(f)
 	}

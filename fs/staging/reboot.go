@@ -16,16 +16,11 @@ import (
 // before anybody uses the file. A data file that is shorter was cut after the
 // barrier, and stays so.
 func (d *Dir) Restrict(h index.Held) error {
-	f, err := d.reopen(h.Ino)
+	f, err := d.reopen(h.Ino, func(f *File) error { return f.restrict(h) })
 	if err != nil {
 		return fmt.Errorf("restrict staging file %d: %w", h.Ino, err)
 	}
-	defer f.Release()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.restrict(h); err != nil {
-		return fmt.Errorf("restrict staging file %d: %w", h.Ino, err)
-	}
+	f.Release()
 	return nil
 }
 
@@ -80,17 +75,35 @@ func (d *Dir) Adopt(ino index.Ino) error {
 	return nil
 }
 
-// reopen opens a file whose map may be damaged as if it had none.
-func (d *Dir) reopen(ino index.Ino) (*File, error) {
-	if err := d.Adopt(ino); err != nil && !errors.Is(err, ErrNotExist) {
-		return nil, err
+// reopen opens a file whose map may be damaged as if it had none, and has it made right before
+// anybody else sees it: who packed it as it is without its map would store holes in the place of content.
+func (d *Dir) reopen(ino index.Ino, right func(*File) error) (*File, error) {
+	for {
+		ours := false
+		f, err := d.useBy(ino, func(f *File) error {
+			ours = true
+			if err := d.disk.remove(d.mapPath(ino)); err != nil {
+				return err
+			}
+			d.mu.Lock()
+			if p := d.present[ino]; p != nil {
+				p.mapped = false
+			}
+			d.mu.Unlock()
+			if err := f.load(); err != nil {
+				return err
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return right(f)
+		}, func(*File) error { return ErrNotExist })
+		switch {
+		case err == nil && !ours:
+			f.Release()
+			return nil, ErrBusy
+		case err != nil && !ours && errors.Is(err, ErrCorrupt):
+			continue // somebody else met the damaged map just now
+		}
+		return f, err
 	}
-	f, ok, err := d.Lookup(ino)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil, ErrNotExist
-	}
-	return f, nil
 }

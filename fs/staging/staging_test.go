@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -456,6 +457,56 @@ func TestRestrict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRestrictAlone asks for a file while it goes back to what a barrier wrote down: it is given when
+// that is done. Without its map it looks whole, and what is not here would be packed as holes.
+func TestRestrictAlone(t *testing.T) {
+	content := published(bytes.Repeat([]byte("p"), 100000))
+	dir := t.TempDir()
+	d := newDir(t, dir)
+	f := d.mustFile(t, 1, Shape{Size: 100000, Base: 100000})
+	_, err := f.WriteAt(ctx, []byte("synced"), 5000, content.fill)
+	must(t, err)
+	held, err := f.Sync(ctx)
+	must(t, err)
+	f.Release()
+	must(t, os.Truncate(d.mapPath(1), 0))
+	synctest.Test(t, func(t *testing.T) {
+		d := newDir(t, dir)
+		var given atomic.Bool
+		var asked sync.Once
+		var others sync.WaitGroup
+		d.disk.fault = func(op string) error {
+			if op != "punch" {
+				return nil
+			}
+			asked.Do(func() {
+				others.Go(func() {
+					f, ok, err := d.Lookup(1)
+					given.Store(true)
+					if err != nil || !ok {
+						t.Error(ok, err)
+						return
+					}
+					defer f.Release()
+					if f.Base() != 100000 {
+						t.Errorf("base %d", f.Base())
+					}
+				})
+				synctest.Wait()
+				if given.Load() {
+					t.Error("the file was given away before it was right")
+				}
+			})
+			return nil
+		}
+		must(t, d.Restrict(held))
+		others.Wait()
+		if !given.Load() {
+			t.Error("nobody asked")
+		}
+	})
 }
 
 // TestCut wants a barrier before published content is cut off, and none otherwise.
