@@ -483,16 +483,11 @@ func TestRestrictAlone(t *testing.T) {
 			}
 			asked.Do(func() {
 				others.Go(func() {
-					f, ok, err := d.Lookup(1)
-					given.Store(true)
-					if err != nil || !ok {
+					var ok bool
+					if f, ok, err = d.Lookup(1); err != nil || !ok {
 						t.Error(ok, err)
-						return
 					}
-					defer f.Release()
-					if f.Base() != 100000 {
-						t.Errorf("base %d", f.Base())
-					}
+					given.Store(true)
 				})
 				synctest.Wait()
 				if given.Load() {
@@ -503,9 +498,10 @@ func TestRestrictAlone(t *testing.T) {
 		}
 		must(t, d.Restrict(held))
 		others.Wait()
-		if !given.Load() {
-			t.Error("nobody asked")
+		if !given.Load() || f.Base() != 100000 {
+			t.Errorf("it was given: %t, base %d", given.Load(), f.Base())
 		}
+		f.Release()
 	})
 }
 
