@@ -232,14 +232,9 @@ func (f *File) createData() (err error) {
 
 // load opens the files of an inode.
 func (f *File) load() (err error) {
-	if f.data, err = openToWrite(f.d.dataPath(f.ino)); err != nil {
+	if err := f.loadData(); err != nil {
 		return err
 	}
-	info, err := f.data.Stat()
-	if err != nil {
-		return err
-	}
-	f.size, f.mtime, f.stamped = info.Size(), info.ModTime().UnixNano(), true
 	synced, revived := f.d.copied(f.ino)
 	if revived {
 		return f.loadCopy()
@@ -257,6 +252,19 @@ func (f *File) load() (err error) {
 		return f.loadCopy() // the map is one that a power cut has left, some starts ago
 	}
 	return err
+}
+
+// loadData opens the data file alone.
+func (f *File) loadData() (err error) {
+	if f.data, err = openToWrite(f.d.dataPath(f.ino)); err != nil {
+		return err
+	}
+	info, err := f.data.Stat()
+	if err != nil {
+		return err
+	}
+	f.size, f.mtime, f.stamped = info.Size(), info.ModTime().UnixNano(), true
+	return nil
 }
 
 // openToWrite opens a file for reading and writing or, where the file system has turned

@@ -50,7 +50,11 @@ func (f *File) restrict(h index.Held) error {
 	f.size, f.base, f.mtime, f.stamped = size, min(h.Base, size), h.Mtime, false
 	f.plain = f.base == 0
 	f.whole = f.plain || f.blocks.all(0, blocksFor(size), dirty)
-	if err := f.needMap(); err != nil {
+	change := f.needMap
+	if f.plain {
+		change = f.dropMap
+	}
+	if err := change(); err != nil {
 		return err
 	}
 	return f.stamp()
@@ -75,24 +79,18 @@ func (d *Dir) Adopt(ino index.Ino) error {
 	return nil
 }
 
-// reopen opens a file whose map may be damaged as if it had none, and has it made right before
-// anybody else sees it: who packed it as it is without its map would store holes in the place of content.
+// reopen opens the data file of an inode whose map may be damaged, and has the file made right before
+// anybody else sees it: who packed it as it is without its map would store holes in the place of content. For the
+// same reason the old map stays until the right one takes its place: a crash before that leaves what it found.
 func (d *Dir) reopen(ino index.Ino, right func(*File) error) (*File, error) {
 	for {
 		ours := false
 		f, err := d.useBy(ino, func(f *File) error {
 			ours = true
-			if err := d.disk.remove(d.mapPath(ino)); err != nil {
+			if err := f.loadData(); err != nil {
 				return err
 			}
-			d.mu.Lock()
-			if p := d.present[ino]; p != nil {
-				p.mapped = false
-			}
-			d.mu.Unlock()
-			if err := f.load(); err != nil {
-				return err
-			}
+			d.copied(ino) // it was a clean copy, if it was one
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			return right(f)
@@ -106,4 +104,17 @@ func (d *Dir) reopen(ino index.Ino, right func(*File) error) (*File, error) {
 		}
 		return f, err
 	}
+}
+
+// dropMap removes the map of a file that needs none.
+func (f *File) dropMap() error {
+	if err := f.d.disk.remove(f.d.mapPath(f.ino)); err != nil {
+		return err
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if p := f.d.present[f.ino]; p != nil {
+		p.mapped = false
+	}
+	return nil
 }

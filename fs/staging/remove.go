@@ -143,15 +143,14 @@ func (d *Dir) Shelve(ino index.Ino) error {
 	if d.open[ino] != nil {
 		return fmt.Errorf("shelve staging file %d: %w", ino, ErrBusy)
 	}
-	err := d.disk.rename(d.mapPath(ino), d.shelf(d.mapPath(ino)))
-	if err == nil || errors.Is(err, os.ErrNotExist) {
-		err = d.disk.rename(d.dataPath(ino), d.shelf(d.dataPath(ino)))
-	}
-	if err != nil {
+	if err := d.disk.rename(d.dataPath(ino), d.shelf(d.dataPath(ino))); err != nil {
 		return fmt.Errorf("shelve staging file: %w", err)
 	}
 	d.bytes -= p.bytes
 	delete(d.present, ino)
+	if err := d.disk.rename(d.mapPath(ino), d.shelf(d.mapPath(ino))); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("shelve block map: %w", errors.Join(err, d.disk.remove(d.mapPath(ino))))
+	}
 	return nil
 }
 

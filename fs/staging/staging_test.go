@@ -775,3 +775,66 @@ func TestCutVouches(t *testing.T) {
 		t.Errorf("%d cuts, want 1", cut)
 	}
 }
+
+// TestMapStays ends what is done about a damaged map, or a file that is put aside, after each of its steps: a file
+// of which a part is not here never looks whole then.
+func TestMapStays(t *testing.T) {
+	errCrash := errors.New("crashed")
+	content := published(bytes.Repeat([]byte("p"), 100000))
+	for name, tt := range map[string]struct {
+		damaged bool
+		do      func(*Dir, index.Held) error
+	}{
+		"restrict": {true, func(d *Dir, h index.Held) error { return d.Restrict(h) }},
+		"shelve":   {false, func(d *Dir, h index.Held) error { return d.Shelve(h.Ino) }},
+		"remove":   {false, func(d *Dir, h index.Held) error { return d.Remove(h.Ino) }},
+		"discard":  {false, func(d *Dir, h index.Held) error { return d.Discard(h.Ino) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			steps := 0
+			for ended := false; !ended; steps++ {
+				dir := t.TempDir()
+				d := newDir(t, dir)
+				f := d.mustFile(t, 1, Shape{Size: 100000, Base: 100000})
+				_, err := f.WriteAt(ctx, []byte("synced"), 5000, content.fill)
+				must(t, err)
+				held, err := f.Sync(ctx)
+				must(t, err)
+				p, err := f.Pack(ctx, false)
+				must(t, err)
+				must(t, p.Commit())
+				must(t, f.Finished())
+				f.Release()
+				if tt.damaged {
+					must(t, os.Truncate(d.mapPath(1), 0))
+				}
+
+				d = newDir(t, dir)
+				left := steps
+				d.disk.fault = func(string) error {
+					if left--; left < 0 {
+						return errCrash
+					}
+					return nil
+				}
+				err = tt.do(d, held)
+				if ended = err == nil; !ended && !errors.Is(err, errCrash) {
+					t.Fatal(err)
+				}
+				d = newDir(t, dir)
+				f, ok, err := d.Lookup(1)
+				if !ok || errors.Is(err, ErrCorrupt) && tt.damaged && !ended {
+					continue
+				}
+				must(t, err)
+				if f.Complete() || f.Base() != 100000 {
+					t.Errorf("ended after %d steps: base %d, complete %v", steps, f.Base(), f.Complete())
+				}
+				f.Release()
+			}
+			if steps < 2 {
+				t.Error("nothing was ended on its way")
+			}
+		})
+	}
+}
