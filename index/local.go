@@ -21,19 +21,28 @@ type Local struct {
 // scanWorth is how many rows may be read in order in the time that it takes to look one up.
 const scanWorth = 16
 
-// Locals calls each for all of the given inodes, which ascend. It looks up few
-// of them and reads the whole table for many.
+// Locals calls each for all of the given inodes, which ascend: first for those that have a
+// copy, then for the others, each in ascending order. Of the others it looks up few,
+// and reads the whole table for many.
 func (db *DB) Locals(ctx context.Context, inos []Ino, each func(Local) error) error {
 	st := db.latest.Load()
 	return db.view(func(c *conn) error {
-		if int64(len(inos))*scanWorth < st.inodes {
-			return c.locals(inos, st.anchored, each)
+		others, err := c.localCopies(inos, st.anchored, each)
+		if err != nil {
+			return err
 		}
-		return c.scanLocals(inos, st.anchored, each)
+		if int64(len(others))*scanWorth < st.inodes {
+			return c.locals(others, st.anchored, each)
+		}
+		return c.scanLocals(others, st.anchored, each)
 	})
 }
 
-const localColumns = `i.ino, i.pub_version, i.dirty, i.pub_generation, i.version, c.synced, i.size, c.bytes FROM inodes i LEFT JOIN copies c ON c.ino = i.ino`
+const (
+	localColumns = `i.ino, i.pub_version, i.dirty, i.pub_generation, i.version, c.synced, i.size, c.bytes`
+	anyLocals    = localColumns + ` FROM inodes i LEFT JOIN copies c ON c.ino = i.ino`
+	copyLocals   = localColumns + ` FROM copies c CROSS JOIN inodes i ON i.ino = c.ino`
+)
 
 func scanLocal(r row, anchored uint64) Local {
 	published, dirty, synced := r.int(1) > 0, r.int(2) != 0, r.int(5) // 0 without a row
@@ -45,10 +54,27 @@ func scanLocal(r row, anchored uint64) Local {
 	}
 }
 
+// localCopies calls each for those inodes that have a copy, and returns the others.
+func (c *conn) localCopies(inos []Ino, anchored uint64, each func(Local) error) (others []Ino, err error) {
+	err = c.query(`SELECT `+copyLocals+` ORDER BY c.ino`, func(r row) error {
+		ino := r.ino(0)
+		for len(inos) > 0 && inos[0] < ino {
+			others = append(others, inos[0])
+			inos = inos[1:]
+		}
+		if len(inos) == 0 || inos[0] != ino {
+			return nil
+		}
+		inos = inos[1:]
+		return each(scanLocal(r, anchored))
+	})
+	return append(others, inos...), err
+}
+
 func (c *conn) locals(inos []Ino, anchored uint64, each func(Local) error) error {
 	for _, ino := range inos {
 		l := Local{Ino: ino}
-		r, err := c.one(`SELECT `+localColumns+` WHERE i.ino = ?`, ino)
+		r, err := c.one(`SELECT `+anyLocals+` WHERE i.ino = ?`, ino)
 		switch {
 		case err == nil:
 			l = scanLocal(r, anchored)
@@ -72,7 +98,7 @@ func (c *conn) scanLocals(inos []Ino, anchored uint64, each func(Local) error) e
 		}
 		return nil
 	}
-	err := c.query(`SELECT `+localColumns+` ORDER BY i.ino`, func(r row) error {
+	err := c.query(`SELECT `+anyLocals+` ORDER BY i.ino`, func(r row) error {
 		ino := r.ino(0)
 		if err := unknown(ino); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,7 +44,8 @@ func TestLocals(t *testing.T) {
 	if err := errors.Join(db.CopiesSynced(ctx, versions), db.CopiesDoubt(ctx, []index.Ino{stored, dirty})); err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(want, func(a, b index.Local) int { return int(a.Ino) - int(b.Ino) })
+	byIno := func(a, b index.Local) int { return cmp.Compare(a.Ino, b.Ino) }
+	slices.SortFunc(want, byIno)
 	inos := make([]index.Ino, len(want))
 	for i, l := range want {
 		inos[i] = l.Ino
@@ -57,6 +59,7 @@ func TestLocals(t *testing.T) {
 			got = append(got, l)
 			return nil
 		})
+		slices.SortFunc(got, byIno)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("with %d other files: %+v, %v", others, got, err)
 		}
