@@ -274,3 +274,25 @@ func TestContentHoles(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRecoverCounts: what staging holds is counted when a drive is opened again, also what was packed
+// and is no copy yet.
+func TestRecoverCounts(t *testing.T) {
+	home := t.TempDir()
+	s := unmounted(t, home)
+	s.write(t, "packed", make([]byte, 100_000))
+	if n, err := s.publish(); n != 1 || err != nil {
+		t.Fatalf("%d files are packed, %v", n, err)
+	}
+	s.write(t, "new", make([]byte, 100_000))
+	want := s.staging.Bytes()
+	if want < 200_000 {
+		t.Fatalf("%d bytes are counted", want)
+	}
+	s.shut(t)
+	s = unmounted(t, home)
+	defer s.shut(t)
+	if got := s.staging.Bytes(); got != want {
+		t.Errorf("%d bytes are counted, want %d", got, want)
+	}
+}

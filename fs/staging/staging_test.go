@@ -413,6 +413,18 @@ func TestRemoveAborted(t *testing.T) {
 	}
 }
 
+// mustPart makes a file with 100,000 bytes of published content, of which staging has the second
+// block, changed and synced.
+func (d *Dir) mustPart(t *testing.T, content published) (*File, index.Held) {
+	t.Helper()
+	f := d.mustFile(t, 1, Shape{Size: 100000, Base: 100000})
+	_, err := f.WriteAt(ctx, []byte("synced"), 5000, content.fill)
+	must(t, err)
+	held, err := f.Sync(ctx)
+	must(t, err)
+	return f, held
+}
+
 // TestRestrict goes back to what a barrier wrote down, whatever became of the map.
 func TestRestrict(t *testing.T) {
 	content := published(bytes.Repeat([]byte("p"), 100000))
@@ -425,12 +437,8 @@ func TestRestrict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			d := newDir(t, dir)
-			f := d.mustFile(t, 1, Shape{Size: 100000, Base: 100000})
-			_, err := f.WriteAt(ctx, []byte("synced"), 5000, content.fill)
-			must(t, err)
-			held, err := f.Sync(ctx)
-			must(t, err)
-			_, err = f.WriteAt(ctx, []byte("not synced"), 50000, content.fill)
+			f, held := d.mustPart(t, content)
+			_, err := f.WriteAt(ctx, []byte("not synced"), 50000, content.fill)
 			must(t, err)
 			_, err = f.WriteAt(ctx, []byte("not synced"), 100000, content.fill)
 			must(t, err)
@@ -465,15 +473,12 @@ func TestRestrictAlone(t *testing.T) {
 	content := published(bytes.Repeat([]byte("p"), 100000))
 	dir := t.TempDir()
 	d := newDir(t, dir)
-	f := d.mustFile(t, 1, Shape{Size: 100000, Base: 100000})
-	_, err := f.WriteAt(ctx, []byte("synced"), 5000, content.fill)
-	must(t, err)
-	held, err := f.Sync(ctx)
-	must(t, err)
+	f, held := d.mustPart(t, content)
 	f.Release()
 	must(t, os.Truncate(d.mapPath(1), 0))
 	synctest.Test(t, func(t *testing.T) {
 		d := newDir(t, dir)
+		var err error
 		var given atomic.Bool
 		var asked sync.Once
 		var others sync.WaitGroup
@@ -795,11 +800,7 @@ func TestMapStays(t *testing.T) {
 			for ended := false; !ended; steps++ {
 				dir := t.TempDir()
 				d := newDir(t, dir)
-				f := d.mustFile(t, 1, Shape{Size: 100000, Base: 100000})
-				_, err := f.WriteAt(ctx, []byte("synced"), 5000, content.fill)
-				must(t, err)
-				held, err := f.Sync(ctx)
-				must(t, err)
+				f, held := d.mustPart(t, content)
 				p, err := f.Pack(ctx, false)
 				must(t, err)
 				must(t, p.Commit())
