@@ -304,3 +304,23 @@ func TestCopiesStayInside(t *testing.T) {
 		}
 	}
 }
+
+// TestCopiesInheritNothing: a copy has the ACLs of its original, and none of the folder that it comes into.
+func TestCopiesInheritNothing(t *testing.T) {
+	t.Parallel()
+	d := newDrive(t)
+	d.mustRun("init", "--nodes", "4", "--shards", "7")
+	dir := filepath.Dir(d.home)
+	must(t, os.MkdirAll(filepath.Join(dir, "src/sub"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "src/sub/file"), []byte("file"), 0o644))
+	want := readTree(t, filepath.Join(dir, "src"))
+	shared := filepath.Join(dir, "shared")
+	must(t, os.Mkdir(shared, 0o755))
+	must(t, unix.Setxattr(shared, "system.posix_acl_default", aclOf(aclUser(12345, 7), 5), 0))
+	d.mustRun("put", "-r", shared, "/")
+	d.mustRun("put", "-r", filepath.Join(dir, "src"), "/shared")
+	d.mustRun("get", "-r", "/shared/src", dir+"/back")
+	diffTrees(t, "from a folder with a default ACL", want, readTree(t, filepath.Join(dir, "back")))
+	d.mustRun("get", "-r", "/shared/src", shared)
+	diffTrees(t, "in a folder with a default ACL", want, readTree(t, filepath.Join(shared, "src")))
+}
